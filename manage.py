@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""PaperDesk's command line. `--data DIR` of any command is PAPERDESK_DATA: settings are read before the command is."""
+
+import argparse
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+from paperdesk.errors import PaperDeskError
+
+
+def main(arguments: list[str]) -> None:
+    """Run one command; an error of ours ends as one sentence and status 1."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paperdesk.settings")
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--data")
+    data, _ = early.parse_known_args(arguments[2:])
+    if data.data:
+        os.environ["PAPERDESK_DATA"] = os.path.abspath(data.data)
+    try:
+        execute_from_command_line(arguments)
+    except PaperDeskError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv)

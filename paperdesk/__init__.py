@@ -1,0 +1,1 @@
+"""The project: settings, addresses, schedule, embedded services. Importing it imports nothing else (layers)."""

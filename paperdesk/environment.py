@@ -1,0 +1,156 @@
+"""Where everything is: each address decided once, and who decided it.
+
+Order: environment variable > `.env` > a running desk (`<data>/desk.json`) > default. An empty value is an unset one.
+A variable that starts with PAPERDESK_, or any key of `.env`, that is not listed here is an error, never ignored.
+Nothing is written into os.environ.
+"""
+
+import difflib
+import functools
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import environ
+
+from paperdesk.embedded.desk_file import running_desk
+from paperdesk.errors import ConfigurationError
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+PREFIX = "PAPERDESK_"
+ENV_FILE = "PAPERDESK_ENV_FILE"
+
+KNOWN = frozenset({
+    "DATABASE_URL", "REDIS_URL", "CLICKHOUSE_URL", "CLICKHOUSE_CLUSTER", "DUCKDB_PATH",
+    "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS",
+    "PAPERDESK_DATA", "PAPERDESK_FEED", "PAPERDESK_MARKET_DATA", "PAPERDESK_LOG", "PAPERDESK_METRICS_TOKEN",
+})  # fmt: skip
+
+BY_VARIABLE = "environment variable"
+BY_FILE = ".env"
+BY_DESK = "running desk"
+BY_DEFAULT = "default"
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off"})
+
+
+class UnknownSetting(ConfigurationError):
+    """A setting that nobody reads, most likely a misspelt one."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A value in the form that programs use, and what decided it."""
+
+    value: str
+    decided_by: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The sources of settings, in falling rank."""
+
+    variables: Mapping[str, str]
+    dotenv: Mapping[str, str]
+    desk: Mapping[str, str]
+
+    def decide(self, name: str, default: str = "") -> Decision:
+        """Return the value of `name` from the first source that has a non-empty one."""
+        sources = ((BY_VARIABLE, self.variables), (BY_FILE, self.dotenv), (BY_DESK, self.desk))
+        for decided_by, source in sources:
+            if value := source.get(name, "").strip():
+                return Decision(value, decided_by)
+        return Decision(default, BY_DEFAULT)
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return the text of a setting."""
+        return self.decide(name, default).value
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Return a yes-or-no setting. Raises ConfigurationError when the word is neither."""
+        word = self.text(name, "yes" if default else "no").lower()
+        if word not in TRUE_WORDS | FALSE_WORDS:
+            raise ConfigurationError(f"{name} is {word!r}; it must be one of 1, 0, true, false, yes, no, on, off")
+        return word in TRUE_WORDS
+
+    def words(self, name: str, default: str = "") -> list[str]:
+        """Return a comma-separated setting as a list."""
+        return [word.strip() for word in self.text(name, default).split(",") if word.strip()]
+
+    @property
+    def data(self) -> Path:
+        """The data folder, absolute; a relative one counts from the repository."""
+        return (BASE_DIR / self.text("PAPERDESK_DATA", "var")).resolve()
+
+    def decisions(self) -> dict[str, Decision]:
+        """Return the five addresses that `showenv` shows, by its key names."""
+        data = self.data
+        return {
+            "redis_url": self.decide("REDIS_URL"),
+            "clickhouse_url": self.decide("CLICKHOUSE_URL"),
+            "duckdb_path": self.decide("DUCKDB_PATH", str(data / "paperdesk.duckdb")),
+            "database_url": self.decide("DATABASE_URL", f"sqlite:///{data}/paperdesk.sqlite3"),
+            "data": Decision(str(data), self.decide("PAPERDESK_DATA").decided_by),
+        }
+
+
+def read_environment(variables: Mapping[str, str]) -> Environment:
+    """Read all sources. Raises UnknownSetting for a name that is not ours."""
+    file = Path(variables.get(ENV_FILE) or BASE_DIR / ".env")
+    dotenv = _read_dotenv(file)
+    _refuse_unknown((name for name in variables if name.startswith(PREFIX)), "the environment")
+    _refuse_unknown(dotenv, str(file))
+    found = Environment(variables, dotenv, {})
+    desk = running_desk(found.data)
+    return Environment(variables, dotenv, desk.addresses if desk else {})
+
+
+@functools.cache
+def current() -> Environment:
+    """The environment of this process, read once."""
+    return read_environment(os.environ)
+
+
+def decisions() -> dict[str, Decision]:
+    """What `showenv` prints: the addresses of this process."""
+    return current().decisions()
+
+
+def service_url(redis_url: str) -> str:
+    """Return the next database of the same Redis server, for cache, broker and channels; "" for "".
+
+    They get a database of their own because emptying the cache is FLUSHDB. Raises ConfigurationError for an
+    address that is not redis://host:port/number.
+    """
+    if not redis_url:
+        return ""
+    parts = urlsplit(redis_url)
+    number = parts.path.strip("/") or "0"
+    if parts.scheme not in {"redis", "rediss"} or not number.isdigit():
+        raise ConfigurationError(f"REDIS_URL is {masked(redis_url)!r}; it must look like redis://host:6379/0")
+    return urlunsplit(parts._replace(path=f"/{int(number) + 1}"))
+
+
+def masked(url: str) -> str:
+    """Return an address without its password, for people's eyes."""
+    parts = urlsplit(url)
+    if not parts.password:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
+
+
+def _read_dotenv(file: Path) -> dict[str, str]:
+    values: dict[str, str] = {}
+    if file.is_file():
+        reader = type("DotEnv", (environ.Env,), {"ENVIRON": values})
+        reader.read_env(str(file))
+    return values
+
+
+def _refuse_unknown(names: Iterable[str], where: str) -> None:
+    for name in sorted(set(names) - KNOWN - {ENV_FILE}):
+        near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.0)[0]
+        raise UnknownSetting(f"{where} sets {name}, which PaperDesk does not know; did you mean {near}?")

@@ -1,0 +1,24 @@
+"""The only list of beat entries. A task that could not start within its period is dropped, the next one does its work."""
+
+from typing import Any
+
+MONITOR_SECONDS = 1.0
+SYNC_SECONDS = 3.0
+
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "monitor-tick": {
+        "task": "trading.tasks.monitor_tick",
+        "schedule": MONITOR_SECONDS,
+        "options": {"expires": MONITOR_SECONDS},
+    },
+    "results-sync": {
+        "task": "results.tasks.sync",
+        "schedule": SYNC_SECONDS,
+        "options": {"expires": SYNC_SECONDS},
+    },
+}
+
+TASK_ROUTES: dict[str, dict[str, str]] = {
+    "trading.tasks.*": {"queue": "monitor"},
+    "results.tasks.*": {"queue": "warehouse"},
+}

@@ -1,0 +1,22 @@
+"""Every address of the web: probes, login, admin, API, pages."""
+
+from importlib.util import find_spec
+
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import URLPattern, URLResolver, include, path
+
+from paperdesk import probes
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", probes.healthz, name="healthz"),
+    path("readyz", probes.Readyz.as_view(), name="readyz"),
+    path("metrics", probes.metrics, name="metrics"),
+    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+]
+if find_spec("paperdesk.api"):
+    urlpatterns.append(path("api/", include("paperdesk.api")))
+if find_spec("trading.urls"):
+    urlpatterns.append(path("", include("trading.urls")))
