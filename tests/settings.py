@@ -1,0 +1,36 @@
+"""The project's settings for tests: a data folder and a Redis of their own for each pytest process (xdist worker).
+
+Nothing of the developer is read: neither the `.env`, nor the variables that PaperDesk knows, nor a running desk.
+The Redis starts here and not in a fixture, because Django's settings hold its address. Children that a test starts
+inherit these variables and use the project's own settings.
+"""
+
+import atexit
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from paperdesk.embedded.redis_server import running_redis
+from paperdesk.environment import ENV_FILE, KNOWN
+
+_cleanup = contextlib.ExitStack()
+atexit.register(_cleanup.close)
+_folder = Path(_cleanup.enter_context(tempfile.TemporaryDirectory(prefix="paperdesk-test-")))
+
+for _name in KNOWN:
+    os.environ.pop(_name, None)
+os.environ |= {
+    ENV_FILE: os.devnull,
+    "PAPERDESK_DATA": str(_folder),
+    "REDIS_URL": _cleanup.enter_context(running_redis(_folder / "redis")),
+    "DJANGO_SETTINGS_MODULE": "paperdesk.settings",
+}
+
+from paperdesk import settings as _project  # noqa: E402
+
+globals().update({name: value for name, value in vars(_project).items() if name.isupper()})
+
+# A file and not memory: consumers and live servers read it from other threads, as they do in a desk.
+_project.DATABASES["default"]["TEST"] = {"NAME": str(_folder / "test.sqlite3")}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; the tests' users are worthless
