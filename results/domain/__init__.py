@@ -1,0 +1,1 @@
+"""The pure part of results: outcomes, canonical rows, reconciliation. Standard library and msgspec only."""

@@ -1,0 +1,132 @@
+"""The durable tables of results, under the documents' names. Mirrors: read, never edited (`paperdesk.mirror`).
+
+Columns that the documents name come first and keep their names; ours follow.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+from paperdesk.mirror import ExactDecimalField, MirroredModel
+
+
+class TradeResult(MirroredModel):
+    """What one order came to. Source: result-stream-layer 1, ruling 23."""
+
+    result_id = models.UUIDField(primary_key=True)
+    trade_id = models.UUIDField()
+    symbol = models.CharField(max_length=64)
+    direction = models.CharField(max_length=8, help_text="buy or sell")
+    lot_size = ExactDecimalField(help_text="Base quantity of the order.")
+    execution_price = ExactDecimalField(help_text="Volume-weighted; 0 for an order that never executed.")
+    requested_price = ExactDecimalField(null=True)
+    slippage = ExactDecimalField(null=True, help_text="Execution minus requested price.")
+    pnl = ExactDecimalField(null=True, help_text="Realised price P&L of the leg before fees; 0 for an entry.")
+    commission = ExactDecimalField(null=True, help_text="The fee; a cost is positive.")
+    fees = ExactDecimalField(null=True)
+    state = models.CharField(max_length=24)
+    executed_at = models.DateTimeField()
+    portfolio = models.CharField(max_length=64, null=True)
+    exchange = models.CharField(max_length=64, null=True)
+    leg = models.CharField(max_length=8, null=True)
+    role = models.CharField(max_length=8, null=True, help_text="entry, exit or hedge")
+    order_id = models.CharField(max_length=64, null=True)
+    filled_quantity = ExactDecimalField(null=True)
+    slippage_cost_bps = ExactDecimalField(null=True, help_text="Positive is a cost.")
+    origin = models.CharField(max_length=16)
+
+    class Meta(MirroredModel.Meta):
+        db_table = "trade_result"
+        ordering = ("-executed_at", "result_id")
+        indexes = (
+            models.Index(fields=("-executed_at", "result_id"), name="trade_result_time"),
+            models.Index(fields=("trade_id",), name="trade_result_trade"),
+            models.Index(fields=("state", "-executed_at"), name="trade_result_state"),
+            models.Index(fields=("portfolio", "-executed_at"), name="trade_result_portfolio"),
+            models.Index(fields=("exchange", "-executed_at"), name="trade_result_exchange"),
+            models.Index(fields=("symbol", "-executed_at"), name="trade_result_symbol"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.direction} {self.lot_size} {self.symbol}: {self.state}"
+
+
+class ResultMetrics(MirroredModel):
+    """How one order was executed. Source: result-stream-layer 2, ruling 23."""
+
+    result_id = models.UUIDField(primary_key=True)
+    execution_latency_ms = models.BigIntegerField(null=True)
+    broker_latency_ms = models.BigIntegerField(null=True)
+    network_latency_ms = models.BigIntegerField(null=True)
+    slippage = ExactDecimalField(null=True)
+    created_at = models.DateTimeField()
+    portfolio = models.CharField(max_length=64, null=True)
+    queue_wait_ms = models.BigIntegerField(null=True, help_text="Time at rest in the queue; under no limit.")
+    origin = models.CharField(max_length=16)
+
+    class Meta(MirroredModel.Meta):
+        db_table = "result_metrics"
+        ordering = ("-created_at", "result_id")
+        indexes = (models.Index(fields=("-created_at", "result_id"), name="result_metrics_time"),)
+        verbose_name_plural = "result metrics"
+
+    def __str__(self) -> str:
+        return f"metrics of {self.result_id}"
+
+
+class TradeReconciliation(MirroredModel):
+    """Whether a trade came out as intended: its worst break. Source: result-stream-layer 3, ruling 25."""
+
+    trade_id = models.UUIDField(primary_key=True)
+    reconciliation_status = models.CharField(max_length=16, help_text="success or failed")
+    discrepancy = ExactDecimalField(null=True, help_text="Execution minus requested price of the worst order.")
+    rejection_reason = models.CharField(max_length=200, null=True)
+    reconciled_at = models.DateTimeField()
+    portfolio = models.CharField(max_length=64, null=True)
+    symbol = models.CharField(max_length=64, null=True)
+    break_count = models.BigIntegerField(null=True)
+    improvement_count = models.BigIntegerField(null=True)
+    origin = models.CharField(max_length=16)
+
+    class Meta(MirroredModel.Meta):
+        db_table = "trade_reconciliation"
+        ordering = ("-reconciled_at", "trade_id")
+        indexes = (
+            models.Index(fields=("-reconciled_at", "trade_id"), name="reconciliation_time"),
+            models.Index(fields=("reconciliation_status", "-reconciled_at"), name="reconciliation_status"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.reconciliation_status}: {self.trade_id}"
+
+
+class TradeReconciliationBreak(MirroredModel):
+    """One difference between intended and actual: per order (or trade) and kind. Source: ruling 25."""
+
+    id = models.UUIDField(primary_key=True)
+    trade_id = models.UUIDField()
+    result_id = models.UUIDField(null=True)
+    portfolio = models.CharField(max_length=64)
+    exchange = models.CharField(max_length=64, null=True)
+    symbol = models.CharField(max_length=64)
+    leg = models.CharField(max_length=8, null=True)
+    kind = models.CharField(max_length=32)
+    is_failure = models.BooleanField(help_text="False for an improvement: favourable, over the tolerance.")
+    expected = ExactDecimalField(null=True)
+    actual = ExactDecimalField(null=True)
+    discrepancy = ExactDecimalField(null=True)
+    tolerance = ExactDecimalField(null=True)
+    reason = models.CharField(max_length=200)
+    found_at = models.DateTimeField()
+
+    class Meta(MirroredModel.Meta):
+        db_table = "trade_reconciliation_break"
+        ordering = ("-found_at", "id")
+        indexes = (
+            models.Index(fields=("-found_at", "id"), name="break_time"),
+            models.Index(fields=("trade_id",), name="break_trade"),
+            models.Index(fields=("kind", "-found_at"), name="break_kind"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} in {self.trade_id}"

@@ -1,0 +1,1 @@
+"""The pure part of trading: values, rules and arithmetic. Standard library and msgspec only."""
