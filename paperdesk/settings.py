@@ -209,7 +209,13 @@ if REDIS_SERVICE_URL:
     CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
         "default": {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
-            "CONFIG": {"hosts": [REDIS_SERVICE_URL], "prefix": CHANNEL_PREFIX, "capacity": 100, "expiry": 10},
+            "CONFIG": {
+                # A quiet channel is read with BZPOPMIN for 5 s: redis-py's own read timeout of 5 s would end it.
+                "hosts": [{"address": REDIS_SERVICE_URL, "socket_timeout": 8, "socket_connect_timeout": 3}],
+                "prefix": CHANNEL_PREFIX,
+                "capacity": 100,
+                "expiry": 10,
+            },
         }
     }
     CELERY_BROKER_URL = REDIS_SERVICE_URL
