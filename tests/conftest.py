@@ -1,4 +1,4 @@
-""X""
+"""What tests share: a real Redis, ClickHouse and PostgreSQL, each started once per pytest process."""
 
 import os
 import subprocess
