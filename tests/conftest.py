@@ -1,4 +1,4 @@
-"""What tests share: a real Redis, ClickHouse and PostgreSQL, each started once per pytest process."""
+"""Shared fixtures: real servers, each pytest process with its own (tests/settings.py isolates them)."""
 
 import os
 import subprocess
