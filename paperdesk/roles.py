@@ -1,0 +1,52 @@
+"""Who may do what: three groups of Django's, the only list of them.
+
+    analyst         sees every durable table in the admin and through the API; changes nothing
+    staff           what an analyst may; proposals and decisions of reviews are added to this role with their tables
+    administrator   what staff may, and keeps the users: makes, changes and retires them, but deletes none
+
+`is_staff` is Django's word for "may enter the admin" and is set for all three; the groups decide what is seen there.
+Mirrored tables have no permission but `view`, so not even a superuser can be given more.
+"""
+
+from collections.abc import Iterable
+
+from django.apps.registry import Apps
+from django.apps.registry import apps as installed
+from django.contrib.auth.management import create_permissions
+from django.contrib.contenttypes.management import create_contenttypes
+
+ANALYST = "analyst"
+STAFF = "staff"
+ADMINISTRATOR = "administrator"
+ROLES = (ANALYST, STAFF, ADMINISTRATOR)
+
+VIEWED_APPS = ("trading", "results")
+USER_KEEPING = frozenset({"add_user", "change_user", "view_user", "view_group"})
+
+
+def grant(apps: Apps = installed, using: str = "default") -> None:
+    """Make the groups and give each exactly its permissions, as far as their tables exist; repeating it is harmless.
+
+    A migration that adds a table of a role's concern ends with another call. `apps` is a migration's registry.
+    """
+    _make_permissions(apps, using)
+    permission_model = apps.get_model("auth", "Permission")
+    permissions = permission_model.objects.using(using).select_related("content_type")
+    viewed = [p for p in permissions.filter(content_type__app_label__in=VIEWED_APPS) if p.codename.startswith("view_")]
+    keeping = list(permissions.filter(content_type__app_label="auth", codename__in=USER_KEEPING))
+    group_model = apps.get_model("auth", "Group")
+    for role, granted in ((ANALYST, viewed), (STAFF, viewed), (ADMINISTRATOR, viewed + keeping)):
+        group, _ = group_model.objects.using(using).get_or_create(name=role)
+        group.permissions.set(granted)
+
+
+def _make_permissions(apps: Apps, using: str) -> None:
+    """Django makes permissions after all migrations; inside one they are made here."""
+    for label in _present(("auth", *VIEWED_APPS), apps):
+        config = installed.get_app_config(label)
+        create_contenttypes(config, verbosity=0, using=using, apps=apps)
+        create_permissions(config, verbosity=0, using=using, apps=apps)
+
+
+def _present(labels: Iterable[str], apps: Apps) -> list[str]:
+    return [label for label in labels if label in apps.app_configs]
