@@ -1,8 +1,9 @@
 """The project as a Django app: it owns the system checks, the commands of the desk, and the Celery app."""
 
 from django.apps import AppConfig
+from django.core.checks import register
 
-from paperdesk import celery
+from paperdesk import celery, checks
 
 
 class PaperDeskConfig(AppConfig):
@@ -10,5 +11,6 @@ class PaperDeskConfig(AppConfig):
     verbose_name = "PaperDesk"
 
     def ready(self) -> None:
-        """Make the Celery app current in every Django process, so that tasks find their broker."""
+        """Register the checks, and make the Celery app current in every process, so that tasks find their broker."""
+        register(checks.redis_keeps_what_it_is_given, checks.SERVERS, deploy=True)
         celery.app.set_default()

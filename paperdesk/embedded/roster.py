@@ -1,0 +1,95 @@
+"""The programs of a desk: their commands and the variables that they all get."""
+
+import os
+import sys
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from paperdesk.embedded.ports import LOCAL, accepts
+from paperdesk.embedded.programs import Program
+from paperdesk.embedded.redis_server import answers, redis_command, redis_url
+from paperdesk.environment import BASE_DIR
+
+PYTHON = sys.executable
+MANAGE = str(BASE_DIR / "manage.py")
+PING_SECONDS_MAX = 1.0
+
+# A desk has eight processes on a small machine: few allocator arenas and one thread per numeric library keep them lean.
+LEAN = {
+    "MALLOC_ARENA_MAX": "2",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "ARROW_IO_THREADS": "1",
+}
+
+
+def child_environment(addresses: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of every child: ours, the addresses, and the lean ones where nothing else is set."""
+    return {**LEAN, **os.environ, **addresses, "PYTHONPATH": str(BASE_DIR), "PYTHONUNBUFFERED": "1"}
+
+
+def redis_program(folder: Path, port: int) -> Program:
+    """The embedded Redis; ready when its data is loaded."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Program("redis", redis_command(folder, port), ready=lambda: answers(redis_url(port)))
+
+
+def clickhouse_url(port: int) -> str:
+    """Return the address of the embedded ClickHouse."""
+    return f"http://default@{LOCAL}:{port}/paperdesk"
+
+
+def clickhouse_program(folder: Path, port: int, environment: Mapping[str, str]) -> Program:
+    """The embedded ClickHouse; ready when it answers a ping."""
+    command = [PYTHON, "-m", "results.stores.embedded", "--data", str(folder), "--port", str(port)]
+    return Program("clickhouse", command, environment, ready=lambda: _pings(port))
+
+
+def warehouse_step(environment: Mapping[str, str]) -> Program:
+    """The step that brings DuckDB and ClickHouse to the schema of the models."""
+    return Program("schema", [PYTHON, MANAGE, "warehouse", "migrate"], environment)
+
+
+def desk_programs(data: Path, port: int, environment: Mapping[str, str]) -> list[Program]:
+    """The engine, both workers, beat and the web, in the order in which they start."""
+    return [
+        Program("engine", [PYTHON, MANAGE, "run_engine"], environment, may_end=True),
+        Program("monitor", _worker("monitor"), environment),
+        Program("warehouse", _worker("warehouse"), environment),
+        Program("beat", _celery("beat", "--schedule", str(data / "beat"), "--pidfile="), environment),
+        Program("web", _web(port), environment, ready=lambda: accepts(port)),
+    ]
+
+
+def _celery(*words: str) -> list[str]:
+    return [PYTHON, "-m", "celery", "--quiet", "-A", "paperdesk.celery", *words, "--loglevel", "WARNING"]
+
+
+def _worker(queue: str) -> list[str]:
+    """A worker that runs in its main process: nothing is opened before a fork, and no worker talks to another."""
+    lean = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+    return _celery("worker", "--queues", queue, "--hostname", f"{queue}@%h", "--pool=solo", *lean)
+
+
+def _web(port: int) -> list[str]:
+    """The web; a browser that is gone is noticed within 40 s, and open pages hold up a stop for at most 2 s."""
+    options = {
+        "--host": LOCAL,
+        "--port": str(port),
+        "--lifespan": "off",
+        "--log-level": "warning",
+        "--ws-ping-interval": "20",
+        "--ws-ping-timeout": "20",
+        "--timeout-graceful-shutdown": "2",
+    }
+    words = [word for pair in options.items() for word in pair]
+    return [PYTHON, "-m", "uvicorn", *words, "--no-access-log", "--no-server-header", "paperdesk.asgi:application"]
+
+
+def _pings(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{LOCAL}:{port}/ping", timeout=PING_SECONDS_MAX) as answer:
+            return bool(answer.read() == b"Ok.\n")
+    except OSError:
+        return False

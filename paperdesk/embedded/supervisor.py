@@ -1,0 +1,154 @@
+"""Starts the programs of a desk in order, restarts what dies, stops all in reverse order.
+
+honcho's printer gives the lines their coloured prefixes; its manager is not used, because it ends everything when one
+process ends, starts all at once without waiting for readiness, and leaves its children alive when it is killed.
+
+A program that ends before it was ready, or fails within EARLY_SECONDS of its first start, ends the desk: that is a wrong
+setting and not an accident. One that dies later is restarted after 1, 2, 4 ... 30 s; a minute of life resets the wait.
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from types import FrameType
+
+from honcho.colour import get_colours
+from honcho.printer import Message, Printer
+
+from paperdesk.embedded.programs import Child, Program
+from paperdesk.errors import PaperDeskError
+
+POLL_SECONDS = 0.1
+EARLY_SECONDS = 5.0
+BACKOFF_SECONDS_MAX = 30.0
+STEADY_SECONDS = 60.0
+STOP_SECONDS_MAX = 10.0  # all programs together
+STOP_ONE_SECONDS_MAX = 4.0
+NAME_WIDTH = 10
+NEVER = float("inf")
+
+
+class ProgramFailed(PaperDeskError):
+    """A program of the desk cannot run; its last line is in the sentence."""
+
+
+class Stopped(Exception):
+    """Somebody asked the desk to stop while it was starting."""
+
+
+class Supervisor:
+    """Runs programs until `request_stop`. All methods are called in the main thread; printing may come from any."""
+
+    def __init__(self) -> None:
+        self.on_change: Callable[[], None] = lambda: None
+        self._children: dict[str, Child] = {}
+        self._failures: dict[str, int] = {}
+        self._restart_at: dict[str, float] = {}
+        self._stopping = threading.Event()
+        self._printer = Printer(sys.stdout, width=NAME_WIDTH)
+        self._print_lock = threading.Lock()
+        self._palette = get_colours()
+        self._colours: dict[str, str] = {}
+
+    def say(self, name: str, line: str) -> None:
+        """Print a line under a program's name."""
+        with self._print_lock:
+            colour = self._colours.setdefault(name, next(self._palette))
+            self._printer.write(Message("line", line, datetime.now().astimezone(), name, colour))
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids by program name."""
+        return {name: child.pid for name, child in self._children.items()}
+
+    def request_stop(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """Stop soon; usable as a signal's handler."""
+        self._stopping.set()
+
+    def stop_on_signals(self) -> None:
+        """Ctrl-C and a polite kill stop the desk in order."""
+        signal.signal(signal.SIGINT, self.request_stop)
+        signal.signal(signal.SIGTERM, self.request_stop)
+
+    def refuse_to_start_when_stopping(self) -> None:
+        """Raise Stopped if somebody asked to stop; called between the steps of a start."""
+        if self._stopping.is_set():
+            raise Stopped
+
+    def launch(self, *programs: Program) -> None:
+        """Start programs without waiting for them. Raises Stopped."""
+        for program in programs:
+            self.refuse_to_start_when_stopping()
+            self._spawn(program)
+
+    def wait_until_ready(self) -> None:
+        """Wait for every launched program. Raises ProgramFailed or Stopped."""
+        for child in self._children.values():
+            self._wait_for(child)
+
+    def run_to_end(self, program: Program) -> None:
+        """Run one step of the start. Raises ProgramFailed when it fails, Stopped when the desk is asked to stop."""
+        self.refuse_to_start_when_stopping()
+        self._spawn(program)
+        try:
+            while (status := self._children[program.name].status()) is None:
+                self.refuse_to_start_when_stopping()
+                time.sleep(POLL_SECONDS / 2)
+        finally:
+            child = self._children.pop(program.name)
+            child.stop(STOP_ONE_SECONDS_MAX)
+        if status:
+            raise ProgramFailed(f"{program.name} ended with status {status}: {child.last_line}")
+
+    def run(self) -> None:
+        """Watch the programs until a stop is requested. Raises ProgramFailed for one that fails at once."""
+        while not self._stopping.wait(POLL_SECONDS):
+            for name, child in list(self._children.items()):
+                if child.status() is not None:
+                    self._after_end(name, child)
+            for name, at in list(self._restart_at.items()):
+                if time.monotonic() >= at:
+                    del self._restart_at[name]
+                    self._spawn(self._children[name].program)
+
+    def stop(self) -> None:
+        """Stop all programs, the last started first, within STOP_SECONDS_MAX."""
+        deadline = time.monotonic() + STOP_SECONDS_MAX
+        for name, child in reversed(self._children.items()):
+            seconds = min(STOP_ONE_SECONDS_MAX, max(0.1, deadline - time.monotonic()))
+            if child.status() is None and not child.stop(seconds):
+                self.say("desk", f"{name} did not end within {seconds:.0f} s and was killed")
+        self._children.clear()
+
+    def _spawn(self, program: Program) -> None:
+        self._children[program.name] = Child(program, self.say)
+        self.on_change()
+
+    def _wait_for(self, child: Child) -> None:
+        program = child.program
+        deadline = time.monotonic() + program.ready_seconds_max
+        while program.ready and not program.ready():
+            self.refuse_to_start_when_stopping()
+            if child.status() is not None:
+                raise ProgramFailed(f"{program.name} ended with status {child.status()}: {child.last_line}")
+            if time.monotonic() > deadline:
+                raise ProgramFailed(f"{program.name} was not ready within {program.ready_seconds_max:.0f} s")
+            time.sleep(POLL_SECONDS / 2)
+
+    def _after_end(self, name: str, child: Child) -> None:
+        if name in self._restart_at:
+            return
+        status, lived = child.status(), time.monotonic() - child.started
+        if status == 0 and child.program.may_end:
+            self.say("desk", f"{name} is done")
+            self._restart_at[name] = NEVER
+            return
+        if status and status > 0 and lived < EARLY_SECONDS and name not in self._failures:
+            raise ProgramFailed(f"{name} ended with status {status} after {lived:.1f} s: {child.last_line}")
+        failures = 0 if lived > STEADY_SECONDS else self._failures.get(name, 0)
+        wait = min(BACKOFF_SECONDS_MAX, 2.0**failures)
+        self._failures[name] = failures + 1
+        self._restart_at[name] = time.monotonic() + wait
+        self.say("desk", f"{name} ended with status {status} after {lived:.0f} s; it starts again in {wait:.0f} s")

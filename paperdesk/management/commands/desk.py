@@ -1,0 +1,128 @@
+"""`manage.py desk`: everything that a desk needs, started in order, stopped in reverse by Ctrl-C."""
+
+import os
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import psutil
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+
+from paperdesk import environment
+from paperdesk.checks import refuse_unsafe_redis
+from paperdesk.demo_users import ensure_demo_users
+from paperdesk.embedded import roster
+from paperdesk.embedded.desk_file import Desk, desk_lock, remove_desk, write_desk
+from paperdesk.embedded.ports import LOCAL, can_listen, free_port
+from paperdesk.embedded.redis_server import redis_url
+from paperdesk.embedded.supervisor import ProgramFailed, Stopped, Supervisor
+from paperdesk.feed_choice import absolute_feed
+
+DEFAULT_PORT = 8000
+
+
+class Command(BaseCommand):
+    help = "Run the whole desk: servers, migrations, users, engine, monitor, sync and web. Ctrl-C stops it all."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the web (default %(default)s)")
+        parser.add_argument("--feed", help="synthetic | replay:FILE,FILE | ccxt:EXCHANGE,EXCHANGE")
+        parser.add_argument("--data", metavar="DIR", help="data folder (PAPERDESK_DATA; default var/)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        port: int = options["port"]
+        feed = absolute_feed(options["feed"] or settings.PAPERDESK_FEED)
+        with desk_lock(settings.DATA):
+            if not can_listen(port):
+                raise CommandError(f"port {port} is in use; stop what listens there, or give another --port")
+            DeskRun(settings.DATA, port, feed, self).run()
+
+
+class DeskRun:
+    """One run of a desk: its addresses, its supervisor, its desk file."""
+
+    def __init__(self, data: Path, port: int, feed: str, command: BaseCommand) -> None:
+        self.data, self.port, self.command = data, port, command
+        self.supervisor = Supervisor()
+        decided = {name: decision.value for name, decision in environment.decisions().items()}
+        self.external_clickhouse = bool(decided["clickhouse_url"])
+        self.ports = {"redis": free_port(), "clickhouse": free_port()}
+        self.external_redis = bool(decided["redis_url"])
+        self.addresses = {
+            "REDIS_URL": decided["redis_url"] or redis_url(self.ports["redis"]),
+            "CLICKHOUSE_URL": decided["clickhouse_url"] or roster.clickhouse_url(self.ports["clickhouse"]),
+            "DATABASE_URL": decided["database_url"],
+            "DUCKDB_PATH": decided["duckdb_path"],
+        }
+        own = {"PAPERDESK_DATA": str(data), "PAPERDESK_FEED": feed}
+        self.environment = roster.child_environment(self.addresses | own)
+
+    def run(self) -> None:
+        """Start, watch until a stop is asked for, stop. Raises what made a start impossible."""
+        self.supervisor.stop_on_signals()
+        try:
+            passwords = self.start()
+            self.greet(passwords)
+            self.supervisor.run()
+        except Stopped:
+            pass
+        finally:
+            self.supervisor.say("desk", "stopping")
+            self.supervisor.stop()
+            remove_desk(self.data)
+        self.supervisor.say("desk", "stopped")
+
+    def start(self) -> dict[str, str]:
+        """Bring up servers, schemas, users and programs; return the demo users' passwords."""
+        began = time.monotonic()
+        if self.external_redis:
+            refuse_unsafe_redis(self.addresses["REDIS_URL"])
+        self.launch_servers()
+        call_command("migrate", interactive=False, verbosity=0)
+        passwords = ensure_demo_users(self.data)
+        connections.close_all()
+        self.supervisor.wait_until_ready()
+        self.prepare_warehouse()
+        self.supervisor.on_change = self.write_file
+        self.supervisor.launch(*roster.desk_programs(self.data, self.port, self.environment))
+        self.supervisor.wait_until_ready()
+        self.supervisor.say("desk", f"up after {time.monotonic() - began:.1f} s")
+        return passwords
+
+    def launch_servers(self) -> None:
+        """Start those servers that nobody gave an address for."""
+        if not self.external_redis:
+            self.supervisor.launch(roster.redis_program(self.data / "redis", self.ports["redis"]))
+        if not self.external_clickhouse:
+            port = self.ports["clickhouse"]
+            self.supervisor.launch(
+                roster.clickhouse_program(self.data / "clickhouse", port, self.environment)
+            )
+
+    def prepare_warehouse(self) -> None:
+        """Apply the schemas. Another's ClickHouse may be away: the desk goes on and the sync catches up later."""
+        try:
+            self.supervisor.run_to_end(roster.warehouse_step(self.environment))
+        except ProgramFailed as failure:
+            if not self.external_clickhouse:
+                raise
+            self.supervisor.say("desk", f"goes on without ClickHouse for now: {failure}")
+
+    def write_file(self) -> None:
+        """Tell other commands where this desk is."""
+        started = psutil.Process().create_time()
+        address = f"http://{LOCAL}:{self.port}"
+        write_desk(self.data, Desk(os.getpid(), started, address, self.addresses, self.supervisor.pids()))
+
+    def greet(self, passwords: dict[str, str]) -> None:
+        """Print what a person needs next."""
+        lines = [f"PaperDesk runs on http://{LOCAL}:{self.port}", "", "  user      password (made at first run)"]
+        lines += [f"  {name:<9} {password}" for name, password in passwords.items()]
+        lines += ["", f"  data      {self.data}", "", "Ctrl-C stops everything.", ""]
+        self.command.stdout.write("\n" + "\n".join(lines))
+        self.command.stdout.flush()

@@ -1,0 +1,96 @@
+"""`manage.py footprint`: memory and processor share of each process of the running desk."""
+
+import json
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+import psutil
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.table import Table
+
+from paperdesk.embedded.desk_file import Desk, running_desk
+
+MEGABYTE = 1_000_000
+MEMORY_MB_MAX = 1500.0
+CORES_MAX = 0.5
+DEFAULT_SECONDS = 20.0
+
+
+class Command(BaseCommand):
+    help = f"Measure the running desk; status 1 over {MEMORY_MB_MAX:.0f} MB or {CORES_MAX} cores."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true")
+        parser.add_argument("--seconds", type=float, default=DEFAULT_SECONDS, help="(default %(default)s)")
+        parser.add_argument("--data", metavar="DIR", help="data folder of the desk")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        desk = running_desk(settings.DATA)
+        if desk is None:
+            raise CommandError(f"no desk runs on {settings.DATA}")
+        rows = measure(desk, options["seconds"])
+        total = {name: round(sum(row[name] for row in rows), 3) for name in ("rss_mb", "pss_mb", "cores")}
+        ok = total["pss_mb"] <= MEMORY_MB_MAX and total["cores"] <= CORES_MAX
+        if options["json"]:
+            self.stdout.write(json.dumps({"processes": rows, "total": total, "ok": ok}, indent=2))
+        else:
+            self._print(rows, total)
+        if not ok:
+            raise CommandError(
+                f"{total['pss_mb']:.0f} MB and {total['cores']:.2f} cores; "
+                f"allowed are {MEMORY_MB_MAX:.0f} MB and {CORES_MAX} cores"
+            )
+
+    def _print(self, rows: list[dict[str, Any]], total: dict[str, float]) -> None:
+        table = Table("process", "pid", "RSS MB", "PSS MB", "cores", box=None)
+        for row in [*rows, {"process": "total", "pid": "", **total}]:
+            figures = (f"{row['rss_mb']:.0f}", f"{row['pss_mb']:.0f}", f"{row['cores']:.3f}")
+            table.add_row(row["process"], str(row["pid"]), *figures)
+        Console(file=self.stdout._out).print(table)
+
+
+def measure(desk: Desk, seconds: float) -> list[dict[str, Any]]:
+    """Return per process of `desk`, its children included: RSS and PSS in MB, and cores used during `seconds`.
+
+    PSS counts a page that processes share once over all of them, so that its sum is what the desk really takes.
+    """
+    before = {name: _cpu_seconds(pid) for name, pid in _named_pids(desk).items()}
+    began = time.monotonic()
+    time.sleep(seconds)
+    elapsed = time.monotonic() - began
+    rows = []
+    for name, pid in _named_pids(desk).items():
+        members = _family(pid)
+        memory = [process.memory_full_info() for process in members]
+        rows.append(
+            {
+                "process": name,
+                "pid": pid,
+                "rss_mb": round(sum(part.rss for part in memory) / MEGABYTE, 1),
+                "pss_mb": round(sum(getattr(part, "pss", part.rss) for part in memory) / MEGABYTE, 1),
+                "cores": round((_cpu_seconds(pid) - before.get(name, 0.0)) / elapsed, 4),
+            }
+        )
+    return rows
+
+
+def _named_pids(desk: Desk) -> dict[str, int]:
+    return {name: pid for name, pid in {"desk": desk.pid, **desk.pids}.items() if psutil.pid_exists(pid)}
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """A child with its own children; the desk alone, for its children are listed by name."""
+    process = psutil.Process(pid)
+    return [process, *([] if process.children() and _is_desk(process) else process.children(recursive=True))]
+
+
+def _is_desk(process: psutil.Process) -> bool:
+    return "desk" in process.cmdline()
+
+
+def _cpu_seconds(pid: int) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in _family(pid))

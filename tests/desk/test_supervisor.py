@@ -1,0 +1,192 @@
+"""Real child processes: started, restarted, stopped in reverse, and never left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from paperdesk.embedded import supervisor as module
+from paperdesk.embedded.programs import Program
+from paperdesk.embedded.supervisor import ProgramFailed, Stopped, Supervisor
+from paperdesk.environment import BASE_DIR
+
+SLEEPER = "import time; time.sleep(600)"
+SECONDS_MAX = 10.0
+
+
+def program(name: str, code: str = SLEEPER, **options: object) -> Program:
+    """A Python program of one source text."""
+    return Program(name, [sys.executable, "-c", textwrap.dedent(code)], **options)  # type: ignore[arg-type]
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds; fail after SECONDS_MAX."""
+    deadline = time.monotonic() + SECONDS_MAX
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.02)
+
+
+def is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture
+def desk(capfd: pytest.CaptureFixture[str]) -> Iterator[Supervisor]:
+    """A supervisor that prints into the captured output."""
+    supervisor = Supervisor()
+    yield supervisor
+    supervisor.stop()
+
+
+def test_stop_ends_every_program_the_last_started_first(desk: Supervisor, tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    code = """
+        import signal, sys, time
+        def end(number, frame):
+            with open({ended!r}, "a") as file: file.write({name!r})
+            sys.exit(0)
+        signal.signal(signal.SIGTERM, end)
+        open({started!r}, "w").close()
+        time.sleep(600)
+    """
+    for name in "abc":
+        started = tmp_path / name
+        text = code.format(ended=str(ended), name=name, started=str(started))
+        desk.launch(program(name, text, ready=started.exists))
+        desk.wait_until_ready()
+    pids = list(desk.pids().values())
+    desk.stop()
+    assert ended.read_text() == "cba"
+    assert len(pids) == 3
+    assert all(is_gone(pid) for pid in pids)
+
+
+def test_a_program_that_ignores_the_request_is_killed(
+    desk: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STOP_ONE_SECONDS_MAX", 0.3)
+    started = tmp_path / "started"
+    code = f"""
+        import signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        open({str(started)!r}, "w").close()
+        time.sleep(600)
+    """
+    desk.launch(program("deaf", code, ready=started.exists))
+    desk.wait_until_ready()
+    pid = desk.pids()["deaf"]
+    began = time.monotonic()
+    desk.stop()
+    assert is_gone(pid)
+    assert time.monotonic() - began < 2.0
+
+
+def test_a_grandchild_ends_with_its_program(desk: Supervisor, tmp_path: Path) -> None:
+    note = tmp_path / "grandchild"
+    code = f"""
+        import pathlib, subprocess, sys, time
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        pathlib.Path({str(note)!r}).write_text(str(child.pid))
+        time.sleep(600)
+    """
+    desk.launch(program("parent", code, ready=lambda: note.exists() and note.read_text() != ""))
+    desk.wait_until_ready()
+    desk.stop()
+    eventually(lambda: is_gone(int(note.read_text())))
+
+
+def test_a_program_that_dies_is_restarted_and_said_so(
+    desk: Supervisor, capfd: pytest.CaptureFixture[str]
+) -> None:
+    desk.launch(program("engine"))
+    first = desk.pids()["engine"]
+    os.kill(first, signal.SIGKILL)
+
+    def stop_after_the_restart() -> None:
+        eventually(lambda: desk.pids()["engine"] != first)
+        desk.request_stop()
+
+    watcher = threading.Thread(target=stop_after_the_restart)
+    watcher.start()
+    desk.run()
+    watcher.join()
+    assert not is_gone(desk.pids()["engine"])
+    assert "engine ended with status -9" in capfd.readouterr().out
+
+
+def test_the_wait_before_a_restart_doubles(desk: Supervisor) -> None:
+    desk.launch(program("engine", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"))
+    child = desk._children["engine"]
+    eventually(lambda: child.status() is not None)
+    waits = []
+    for _ in range(7):
+        desk._after_end("engine", child)
+        waits.append(round(desk._restart_at.pop("engine") - time.monotonic()))
+    assert waits == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_program_that_fails_at_once_ends_the_desk_with_its_last_line(desk: Supervisor) -> None:
+    desk.launch(program("engine", "import sys; sys.exit('no such file: tape.gz')"))
+    with pytest.raises(ProgramFailed, match=r"engine ended with status 1 after .*: no such file: tape\.gz"):
+        desk.run()
+
+
+def test_a_program_that_is_done_is_not_restarted(
+    desk: Supervisor, capfd: pytest.CaptureFixture[str]
+) -> None:
+    desk.launch(program("replay", "print('the tape ends')", may_end=True))
+    pid = desk.pids()["replay"]
+    threading.Timer(1.0, desk.request_stop).start()
+    desk.run()
+    assert desk.pids()["replay"] == pid
+    assert "replay is done" in capfd.readouterr().out
+
+
+def test_a_program_that_ends_before_it_is_ready_is_named(desk: Supervisor) -> None:
+    desk.launch(program("redis", "print('bad directory'); raise SystemExit(3)", ready=lambda: False))
+    with pytest.raises(ProgramFailed, match="redis ended with status 3: bad directory"):
+        desk.wait_until_ready()
+
+
+def test_a_stop_during_the_start_stops_the_start(desk: Supervisor) -> None:
+    desk.launch(program("redis", ready=lambda: False))
+    desk.request_stop()
+    with pytest.raises(Stopped):
+        desk.wait_until_ready()
+
+
+def test_a_failed_step_of_the_start_names_its_last_line(desk: Supervisor) -> None:
+    desk.run_to_end(program("schema", "print('2 statements')"))
+    with pytest.raises(ProgramFailed, match="schema ended with status 1: column gone"):
+        desk.run_to_end(program("schema", "import sys; sys.exit('column gone')"))
+    assert desk.pids() == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a child to its parent's death")
+def test_children_die_when_the_desk_is_killed_without_warning(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    code = f"""
+        import pathlib, sys, time
+        from paperdesk.embedded.programs import Program
+        from paperdesk.embedded.supervisor import Supervisor
+        desk = Supervisor()
+        desk.launch(Program("engine", [sys.executable, "-c", {SLEEPER!r}]))
+        pathlib.Path({str(note)!r}).write_text(str(desk.pids()["engine"]))
+        desk.run()
+    """
+    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=BASE_DIR)
+    eventually(lambda: note.exists() and note.read_text() != "")
+    child = int(note.read_text())
+    eventually(lambda: SLEEPER in psutil.Process(child).cmdline())  # the wrapper has become the program
+    parent.kill()
+    parent.wait()
+    eventually(lambda: is_gone(child))
