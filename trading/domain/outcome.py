@@ -44,7 +44,9 @@ def result_of(trade: Trade, order: Order) -> TradeResult:
         commission=order.fee,
         fees=ZERO,
         state=result_state(order),
-        executed_us=order.filled_us if executed is not None and order.filled_us else order.ended_us or order.created_us,
+        executed_us=order.filled_us
+        if executed is not None and order.filled_us
+        else order.ended_us or order.created_us,
         portfolio=trade.portfolio,
         exchange=order.exchange,
         leg=order.leg.value,
@@ -67,7 +69,9 @@ def metrics_of(trade: Trade, order: Order, venue: Venue) -> ResultMetrics:
         execution_latency_ms=None if executed is None else _ms(executed - order.created_us),
         broker_latency_ms=_ms(executed - order.accepted_us) if waited and took else None,
         network_latency_ms=_ms(venue.order_latency_us + venue.response_latency_us),
-        slippage=None if executed is None or order.fill_price is None else slippage_of(order.fill_price, order.price),
+        slippage=None
+        if executed is None or order.fill_price is None
+        else slippage_of(order.fill_price, order.price),
         created_us=order.ended_us or executed or order.created_us,
         portfolio=trade.portfolio,
         queue_wait_ms=_ms(executed - order.accepted_us) if waited and not took else None,

@@ -44,7 +44,11 @@ def spread_bps(long_price: Decimal, short_price: Decimal) -> Decimal:
 
 
 def trade_size(
-    position_size_usd: Decimal, long_price: Decimal, short_price: Decimal, long_step: Decimal, short_step: Decimal
+    position_size_usd: Decimal,
+    long_price: Decimal,
+    short_price: Decimal,
+    long_step: Decimal,
+    short_step: Decimal,
 ) -> Decimal:
     """The base quantity of both legs: the notional over the dearer price, floored to the coarser lot step.
 

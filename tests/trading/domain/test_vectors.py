@@ -39,7 +39,11 @@ def test_spread_is_of_the_mid_in_basis_points(case: dict[str, str]) -> None:
 @pytest.mark.parametrize("case", TRADE["size"])
 def test_size_is_floored_to_the_step(case: dict[str, str]) -> None:
     size = trade_size(
-        D(case["position_size_usd"]), D(case["long_price"]), D(case["short_price"]), D(case["step"]), D(case["step"])
+        D(case["position_size_usd"]),
+        D(case["long_price"]),
+        D(case["short_price"]),
+        D(case["step"]),
+        D(case["step"]),
     )
     assert size == D(case["size"])
 
