@@ -91,9 +91,7 @@ class MirroredModel(models.Model):
     version = models.BigIntegerField(help_text="Counts the transitions of this row; the newest wins.")
     day = models.DateField(help_text="UTC day of the row's first version.")
     row_hash = models.BigIntegerField(help_text="Hash of the canonical row, the same in every store.")
-    stream_id = models.CharField(
-        max_length=40, help_text="Entry of the outbox stream that carried this version."
-    )
+    stream_id = models.CharField(max_length=40, help_text="Entry of the outbox stream that carried this version.")
     ingested_at = models.DateTimeField(help_text="When the durable log took this version.")
 
     class Meta:

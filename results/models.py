@@ -79,9 +79,7 @@ class TradeReconciliation(MirroredModel):
 
     trade_id = models.UUIDField(primary_key=True)
     reconciliation_status = models.CharField(max_length=16, help_text="success or failed")
-    discrepancy = ExactDecimalField(
-        null=True, help_text="Execution minus requested price of the worst order."
-    )
+    discrepancy = ExactDecimalField(null=True, help_text="Execution minus requested price of the worst order.")
     rejection_reason = models.CharField(max_length=200, null=True)
     reconciled_at = models.DateTimeField()
     portfolio = models.CharField(max_length=64, null=True)

@@ -41,9 +41,7 @@ class PaperTrade(MirroredModel):
     fees_usd = ExactDecimalField()
     hedge_fees_usd = ExactDecimalField()
     actual_profit_usd = ExactDecimalField(null=True, help_text="Realised net; null until closed.")
-    residual_usd = ExactDecimalField(
-        null=True, help_text="Net cash minus the sum of its terms; 0 but for rounding."
-    )
+    residual_usd = ExactDecimalField(null=True, help_text="Net cash minus the sum of its terms; 0 but for rounding.")
     legged_out = models.BooleanField()
     origin = models.CharField(max_length=16)
 

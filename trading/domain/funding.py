@@ -52,11 +52,7 @@ def payment(
     A fill at the very instant of the settlement does not count: `fill time < instant <= exit time`.
     """
     held = sum(
-        (
-            o.side.sign * o.filled_quantity
-            for o in trade.all_orders
-            if o.leg is leg and (o.filled_us or 0) < settled_us
-        ),
+        (o.side.sign * o.filled_quantity for o in trade.all_orders if o.leg is leg and (o.filled_us or 0) < settled_us),
         Decimal(0),
     )
     if not held:

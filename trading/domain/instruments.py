@@ -35,9 +35,7 @@ class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ConfigurationError(f"{where}: {field} is {rate}, allowed is -0.01 to 0.05")
         for field in ("order_latency_us", "response_latency_us"):
             if not 0 <= getattr(self, field) <= 60_000_000:
-                raise ConfigurationError(
-                    f"{where}: {field} is {getattr(self, field)}, allowed is 0 to 60000000"
-                )
+                raise ConfigurationError(f"{where}: {field} is {getattr(self, field)}, allowed is 0 to 60000000")
         if not ZERO < self.fill_threshold_fraction <= 10:
             raise ConfigurationError(
                 f"{where}: fill_threshold_fraction is {self.fill_threshold_fraction}, allowed is above 0 to 10"
@@ -63,9 +61,7 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         where = f"instrument {self.id}"
         if self.contract_type not in CONTRACT_TYPES:
-            raise ConfigurationError(
-                f"{where}: contract_type {self.contract_type!r} is none of {CONTRACT_TYPES}"
-            )
+            raise ConfigurationError(f"{where}: contract_type {self.contract_type!r} is none of {CONTRACT_TYPES}")
         if self.inverse:
             raise ConfigurationError(f"{where}: inverse contracts are not supported")
         for field in ("tick_size", "lot_step"):

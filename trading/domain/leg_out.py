@@ -8,9 +8,7 @@ from trading.domain.orders import Leg
 from trading.domain.units import round12
 
 
-def unwind_loss(
-    leg: Leg, filled_price: Decimal, hedge_price: Decimal, quantity: Decimal, fees: Decimal
-) -> Decimal:
+def unwind_loss(leg: Leg, filled_price: Decimal, hedge_price: Decimal, quantity: Decimal, fees: Decimal) -> Decimal:
     """Loss of closing the filled leg at `hedge_price`; `fees` are those of the hedge order."""
     return round12(leg.direction * (filled_price - hedge_price) * quantity + fees)
 

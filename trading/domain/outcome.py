@@ -44,39 +44,33 @@ def result_of(trade: Trade, order: Order) -> TradeResult:
         commission=order.fee,
         fees=ZERO,
         state=result_state(order),
-        executed_us=order.filled_us
-        if executed is not None and order.filled_us
-        else order.ended_us or order.created_us,
+        executed_us=order.filled_us if executed is not None and order.filled_us else order.ended_us or order.created_us,
         portfolio=trade.portfolio,
         exchange=order.exchange,
         leg=order.leg.value,
         role=order.role.value,
         order_id=order.id,
         filled_quantity=order.filled_quantity,
-        slippage_cost_bps=None
-        if executed is None
-        else slippage_cost_bps(order.side.value, executed, order.price),
+        slippage_cost_bps=None if executed is None else slippage_cost_bps(order.side.value, executed, order.price),
     )
 
 
 def metrics_of(trade: Trade, order: Order, venue: Venue) -> ResultMetrics:
     """The execution metrics of an order: signal to last fill, acceptance to fill for a taker, both transits."""
-    executed = order.filled_us if order.filled_quantity else None
+    executed_us = order.filled_us if order.filled_quantity else None
     took = order.liquidity is Liquidity.TAKER
-    waited = executed is not None and order.accepted_us is not None
+    at_venue_ms = _ms_between(order.accepted_us, executed_us)
     return ResultMetrics(
         result_id=result_id_of(order.id),
-        execution_latency_ms=None if executed is None else _ms(executed - order.created_us),
-        broker_latency_ms=_ms(executed - order.accepted_us) if waited and took else None,
-        network_latency_ms=_ms(venue.order_latency_us + venue.response_latency_us),
-        slippage=None
-        if executed is None or order.fill_price is None
-        else slippage_of(order.fill_price, order.price),
-        created_us=order.ended_us or executed or order.created_us,
+        execution_latency_ms=_ms_between(order.created_us, executed_us),
+        broker_latency_ms=at_venue_ms if took else None,
+        network_latency_ms=(venue.order_latency_us + venue.response_latency_us) // MICROSECONDS_PER_MS,
+        slippage=None if order.fill_price is None else slippage_of(order.fill_price, order.price),
+        created_us=order.ended_us or executed_us or order.created_us,
         portfolio=trade.portfolio,
-        queue_wait_ms=_ms(executed - order.accepted_us) if waited and not took else None,
+        queue_wait_ms=None if took else at_venue_ms,
     )
 
 
-def _ms(duration_us: int) -> int:
-    return duration_us // MICROSECONDS_PER_MS
+def _ms_between(start_us: int | None, end_us: int | None) -> int | None:
+    return None if start_us is None or end_us is None else (end_us - start_us) // MICROSECONDS_PER_MS

@@ -69,9 +69,7 @@ class PortfolioState(msgspec.Struct, frozen=True):
     version: int = 0
 
     @classmethod
-    def new(
-        cls, starting_capital: Decimal, started_us: int, capital_mode: CapitalMode = "fixed"
-    ) -> PortfolioState:
+    def new(cls, starting_capital: Decimal, started_us: int, capital_mode: CapitalMode = "fixed") -> PortfolioState:
         """A portfolio that has not traded yet."""
         return cls(starting_capital, starting_capital, started_us, capital_mode=capital_mode)
 

@@ -26,9 +26,7 @@ def hits(side: Side, price: Decimal, print_price: Decimal, aggressor: str) -> bo
     return print_price <= price if side is Side.BUY else print_price >= price
 
 
-def advance(
-    queue: QueuePosition, side: Side, price: Decimal, quantity: Decimal, aggressor: str
-) -> QueuePosition:
+def advance(queue: QueuePosition, side: Side, price: Decimal, quantity: Decimal, aggressor: str) -> QueuePosition:
     """The position after a print; `is_filled` once the threshold is reached or the print went through.
 
     With no depth ahead the first print that hits fills. Returns the same object when the print does not count.

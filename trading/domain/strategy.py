@@ -70,9 +70,7 @@ class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for field, (low, high) in RANGES.items():
             value = getattr(self, field)
             if not low <= value <= high:
-                raise ConfigurationError(
-                    f"strategy {self.prefix}: {field} is {value}, allowed is {low} to {high}"
-                )
+                raise ConfigurationError(f"strategy {self.prefix}: {field} is {value}, allowed is {low} to {high}")
         if self.position_size_usd > self.starting_capital:
             raise ConfigurationError(
                 f"strategy {self.prefix}: position_size_usd {self.position_size_usd} is more than "
@@ -110,9 +108,7 @@ class Desk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         known = {venue.name for venue in self.venues}
         for instrument in self.instruments:
             if instrument.venue not in known:
-                raise ConfigurationError(
-                    f"instrument {instrument.id}: venue {instrument.venue!r} is not declared"
-                )
+                raise ConfigurationError(f"instrument {instrument.id}: venue {instrument.venue!r} is not declared")
         prefixes = [strategy.prefix for strategy in self.strategies]
         repeated = sorted({prefix for prefix in prefixes if prefixes.count(prefix) > 1})
         if repeated:

@@ -37,9 +37,7 @@ def open_trade(trade: Trade) -> Trade:
 
 @pytest.mark.parametrize("before", TradeStatus)
 @pytest.mark.parametrize("after", TradeStatus)
-def test_only_the_documented_moves_are_possible(
-    trade: Trade, before: TradeStatus, after: TradeStatus
-) -> None:
+def test_only_the_documented_moves_are_possible(trade: Trade, before: TradeStatus, after: TradeStatus) -> None:
     standing = msgspec.structs.replace(trade, status=before)
     if (before, after) in MOVES:
         assert standing.moved_to(after).status is after
@@ -55,9 +53,7 @@ def test_an_order_that_ended_takes_no_more_fills() -> None:
 
 
 def test_two_partial_fills_average_by_volume_and_pay_the_fee_of_each() -> None:
-    half = filled(
-        order(Leg.LONG, Side.BUY, Role.ENTRY, "3", "100"), D(1), D(100), 1, D("0.001"), Liquidity.TAKER
-    )
+    half = filled(order(Leg.LONG, Side.BUY, Role.ENTRY, "3", "100"), D(1), D(100), 1, D("0.001"), Liquidity.TAKER)
     assert half.is_pending and half.remaining == 2
     whole = filled(half, D(2), D(204), 2, D("0.001"), Liquidity.TAKER)  # 1 x 100 + 2 x 102 = 304
     assert whole.fill_price == D("101.333333333333")

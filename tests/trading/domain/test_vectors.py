@@ -79,9 +79,7 @@ def test_longs_pay_and_shorts_receive_funding(case: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("case", TRADE["funding_delta"])
 def test_funding_delta_is_normalised_to_eight_hours(case: dict[str, Any]) -> None:
-    delta = delta_8h(
-        D(case["short_rate"]), case["short_interval_h"], D(case["long_rate"]), case["long_interval_h"]
-    )
+    delta = delta_8h(D(case["short_rate"]), case["short_interval_h"], D(case["long_rate"]), case["long_interval_h"])
     assert delta == D(case["delta_8h"])
 
 
@@ -201,9 +199,7 @@ def test_undefined_ratios_are_none_and_the_others_are_not(name: str) -> None:
 
 @pytest.mark.parametrize("case", METRICS["realistic_apr"])
 def test_apr_is_simple_with_at_least_one_day(case: dict[str, Any]) -> None:
-    apr = metrics.realistic_apr(
-        D(case["net_pnl"]), D(case["starting_capital"]), case["elapsed_seconds"] * 1_000_000
-    )
+    apr = metrics.realistic_apr(D(case["net_pnl"]), D(case["starting_capital"]), case["elapsed_seconds"] * 1_000_000)
     assert float(apr) == pytest.approx(case["apr"], rel=1e-12)
 
 
