@@ -130,3 +130,22 @@ class TradeReconciliationBreak(MirroredModel):
 
     def __str__(self) -> str:
         return f"{self.kind} in {self.trade_id}"
+
+
+class FollowerWatermark(models.Model):
+    """How far a follower of the durable log has come; moved in the SQL transaction that wrote its rows.
+
+    `mark` tells the log's row at `seq` from another that had the number in a log that was restored or replaced.
+    """
+
+    name = models.CharField(primary_key=True, max_length=32)
+    seq = models.BigIntegerField(help_text="Everything of the log up to here is in the tables.")
+    mark = models.CharField(max_length=80, help_text="Stream id and hash of the last row up to `seq`.")
+    moved_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "follower_watermark"
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.seq}"
