@@ -1,0 +1,101 @@
+"""Every key that PaperDesk uses, spelled here and nowhere else.
+
+A portfolio's keys begin with its prefix ("strategy" for the first one, ruling 20); result hashes have
+no prefix and belong to all portfolios; what only PaperDesk uses begins with `paperdesk:`.
+Source: redis-schema "Key Patterns and Purposes", result-stream-layer 1-3, rulings 18-20.
+"""
+
+from __future__ import annotations
+
+RESULT_PATTERN = "result:*"
+RESULT_METRICS_PATTERN = "result_metrics:*"
+RECONCILIATION_PATTERN = "reconciliation:*"
+
+OUTBOX = "paperdesk:outbox"  # stream: every durable row, in the order in which it came to be
+OUTBOX_EPOCH = "paperdesk:outbox:epoch"  # string: uuid, a new one when history was lost (ruling 29)
+COMMANDS = "paperdesk:commands"  # stream: what monitor, API and admin ask of the engine
+DEAD_LETTERS = "paperdesk:dead_letters"  # stream: what could not be read or is not allowed, with its reason
+MARKET_INDEX = "paperdesk:market:index"  # set of instrument ids
+FEED = "paperdesk:feed"  # hash: how the feed does
+SYNC = "paperdesk:sync"  # hash: follower -> JSON
+SNAPSHOT = "paperdesk:snapshot"  # string: newest snapshot for the browsers, JSON
+PORTFOLIOS = "paperdesk:portfolios"  # hash: prefix -> JSON
+
+
+def result(result_id: str) -> str:
+    """Hash: an order's outcome. Source: result-stream-layer 1."""
+    return f"result:{result_id}"
+
+
+def result_metrics(result_id: str) -> str:
+    """Hash: how an order was executed. Source: result-stream-layer 2."""
+    return f"result_metrics:{result_id}"
+
+
+def reconciliation(trade_id: str) -> str:
+    """Hash: whether a trade came out as intended. Source: result-stream-layer 3."""
+    return f"reconciliation:{trade_id}"
+
+
+def lease(name: str) -> str:
+    """Hash `owner`, `token`, with an expiry: who may act as `name`."""
+    return f"paperdesk:lease:{name}"
+
+
+def fence(name: str) -> str:
+    """Counter: the last fencing number given out for the lease `name`."""
+    return f"paperdesk:fence:{name}"
+
+
+def market(instrument_id: str) -> str:
+    """Hash: top of book, mark price and funding of an instrument. Source: ruling 5."""
+    return f"paperdesk:market:{instrument_id}"
+
+
+def checkpoint(shard: str) -> str:
+    """String: an engine shard's queue progress, JSON."""
+    return f"paperdesk:checkpoint:{shard}"
+
+
+def commands_position(shard: str) -> str:
+    """String: the last stream id of `COMMANDS` that an engine shard has dealt with."""
+    return f"paperdesk:commands:position:{shard}"
+
+
+def operation(operation_id: str) -> str:
+    """String, with an expiry: the answer of a step that was applied, for a caller who did not hear it."""
+    return f"paperdesk:operation:{operation_id}"
+
+
+def id_of(key: str) -> str:
+    """The id at the end of a `result:`, `result_metrics:`, `reconciliation:`, active or closed trade key."""
+    return key.rpartition(":")[2]
+
+
+class PortfolioKeys:
+    """The keys of one portfolio."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.state = f"{prefix}:portfolio:state"  # string: PortfolioState
+        self.metrics = f"{prefix}:monitor:portfolio_metrics"  # string: PortfolioMetrics
+        self.daily = f"{prefix}:metrics:daily"  # string: daily metrics of the current UTC day
+        self.leg_out_events = f"{prefix}:leg_out_events"  # list of LegOutEvent, newest first
+        self.active_trades = f"{prefix}:monitor:active_trades"  # set of trade ids
+        self.closed_index = f"{prefix}:trades:closed_index"  # sorted set: trade id by exit time in us
+        self.marks = f"{prefix}:monitor:marks"  # hash: trade id -> JSON
+        self.equity = f"{prefix}:monitor:equity"  # string: JSON
+        self.active_pattern = f"{prefix}:trades:active:*"
+        self.closed_pattern = f"{prefix}:trades:closed:*"
+
+    def active_trade(self, trade_id: str) -> str:
+        """String: an open PaperTrade."""
+        return f"{self.prefix}:trades:active:{trade_id}"
+
+    def closed_trade(self, trade_id: str) -> str:
+        """String: a closed PaperTrade."""
+        return f"{self.prefix}:trades:closed:{trade_id}"
+
+    def daily_of(self, date: str) -> str:
+        """String: daily metrics of a past UTC day, "YYYY-MM-DD". Source: ruling 19."""
+        return f"{self.prefix}:metrics:daily:{date}"

@@ -1,0 +1,119 @@
+-- One atomic step: compare what it was computed from, then write. Checks come first, because an error in a script
+-- does not undo the writes before it: nothing is written unless every write will succeed.
+--
+-- KEYS  [1] the operation's answer, [2..] every other key of the step, each once
+-- ARGV  operation lifetime in ms
+--       index in KEYS of the lease (0: none), its token
+--       number of expectations, then each: key index, kind, number of values, values...
+--           kind "string": one value, the raw string; "absent": no value; "hash": field, value, ... all of the hash;
+--           "field": field, value, of a hash that may have others
+--       number of writes, then each: key index, command, number of arguments, arguments...
+-- RETURN {"ok", stream id of each XADD...}     everything was written
+--        {"repeated", stream ids...}           this operation was applied before; nothing was written now
+--        {"lease", owner or ""}                the lease is not the caller's; nothing was written
+--        {"conflict", key}                     an expectation does not hold; nothing was written
+--        {"refused", key, reason}              a write could not succeed; nothing was written
+
+local TYPE_WRITTEN = {
+  SET = 'string', SADD = 'set', SREM = 'set', ZADD = 'zset', ZREM = 'zset', LPUSH = 'list',
+  HSET = 'hash', HDEL = 'hash', XADD = 'stream',
+}
+local ARGUMENTS_MAX = 4000 -- of one write, and writes of a step: unpack() fails near 8000
+
+local position = 0
+local function take()
+  position = position + 1
+  return ARGV[position]
+end
+local function take_number()
+  return tonumber(take())
+end
+local function take_many()
+  local values = {}
+  for i = 1, take_number() do values[i] = take() end
+  return values
+end
+
+local function type_of(key)
+  return redis.call('TYPE', key)['ok']
+end
+
+local function hash_equals(key, wanted)
+  if #wanted == 0 then return redis.call('EXISTS', key) == 0 end
+  if type_of(key) ~= 'hash' or redis.call('HLEN', key) * 2 ~= #wanted then return false end
+  for i = 1, #wanted, 2 do
+    if redis.call('HGET', key, wanted[i]) ~= wanted[i + 1] then return false end
+  end
+  return true
+end
+
+local function holds(key, kind, values)
+  if kind == 'absent' then return redis.call('EXISTS', key) == 0 end
+  if kind == 'hash' then return hash_equals(key, values) end
+  if kind == 'field' then
+    return type_of(key) == 'hash' and redis.call('HGET', key, values[1]) == values[2]
+  end
+  return type_of(key) == 'string' and redis.call('GET', key) == values[1]
+end
+
+-- Returns why Redis would reject the write, or nil. `types` tells what earlier writes of the step leave behind.
+local function objection(write, types)
+  local key, command, arguments = write.key, write.command, write.arguments
+  if command == 'DEL' then
+    types[key] = 'none'
+    return #arguments > 0 and 'DEL takes no arguments' or nil
+  end
+  local wanted = TYPE_WRITTEN[command]
+  if not wanted then return command .. ' is not a command of a step' end
+  local found = types[key] or type_of(key)
+  if found ~= 'none' and found ~= wanted then return command .. ' on a ' .. found end
+  if #arguments == 0 or #arguments > ARGUMENTS_MAX then return command .. ' with ' .. #arguments .. ' arguments' end
+  local pairs_of = command == 'HSET' or command == 'XADD' or command == 'ZADD'
+  if pairs_of and #arguments % 2 ~= 0 then return command .. ' with an odd number of arguments' end
+  if command == 'SET' and #arguments ~= 1 then return 'SET with ' .. #arguments .. ' arguments' end
+  if command == 'ZADD' then
+    for i = 1, #arguments, 2 do
+      if not string.match(arguments[i], '^-?%d+$') then return 'ZADD with the score ' .. arguments[i] end
+    end
+  end
+  if command ~= 'SREM' and command ~= 'ZREM' and command ~= 'HDEL' then types[key] = wanted end
+  return nil
+end
+
+local answered = redis.call('GET', KEYS[1])
+if answered then
+  local reply = {'repeated'}
+  for id in string.gmatch(answered, '%S+') do reply[#reply + 1] = id end
+  return reply
+end
+
+local lifetime_ms, lease_index, token = take(), take_number(), take()
+if lease_index > 0 then
+  local held = redis.call('HMGET', KEYS[lease_index], 'token', 'owner')
+  if held[1] ~= token then return {'lease', held[2] or ''} end
+end
+
+for _ = 1, take_number() do
+  local key, kind, values = KEYS[take_number()], take(), take_many()
+  if not holds(key, kind, values) then return {'conflict', key} end
+end
+
+local writes, types = {}, {}
+local count = take_number()
+if count > ARGUMENTS_MAX then return {'refused', KEYS[1], count .. ' writes in one step'} end
+for i = 1, count do
+  writes[i] = {key = KEYS[take_number()], command = take(), arguments = take_many()}
+  local reason = objection(writes[i], types)
+  if reason then return {'refused', writes[i].key, reason} end
+end
+
+local ids = {}
+for _, write in ipairs(writes) do
+  if write.command == 'XADD' then
+    ids[#ids + 1] = redis.call('XADD', write.key, '*', unpack(write.arguments))
+  else
+    redis.call(write.command, write.key, unpack(write.arguments))
+  end
+end
+redis.call('SET', KEYS[1], table.concat(ids, ' '), 'PX', lifetime_ms)
+return {'ok', unpack(ids)}

@@ -1,0 +1,97 @@
+"""The outbox: one stream entry per version of a durable row, written in the step that made it.
+
+An entry is flat text: `table`, `id` (the row's key), `version`, and `row`, the canonical row as one JSON
+object with its columns in schema order: decimals and uuids as strings, times as integer microseconds, dates
+"YYYY-MM-DD".
+Invariant: `row["row_hash"]` is `results.domain.canonical.row_hash` of the row.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Protocol
+
+import msgspec
+
+from results.domain.canonical import Column, sealed
+from results.domain.units import text_of
+from trading.stores.errors import StoreError
+
+Row = dict[str, Any]
+
+
+class TableShape(Protocol):
+    """What the outbox needs to know of a durable table."""
+
+    @property
+    def name(self) -> str:
+        """The table's name in every store."""
+
+    @property
+    def key(self) -> str:
+        """The name of its key column."""
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Its canonical columns, in schema order."""
+
+
+class UnknownTable(StoreError):
+    """A row was meant for a table that the schema does not have."""
+
+
+class Outbox:
+    """Makes stream entries of canonical rows, by the schema it was given."""
+
+    def __init__(self, tables: Mapping[str, TableShape]) -> None:
+        self._tables = tables
+
+    def entry(self, table: str, row: Row) -> dict[str, str]:
+        """The entry of a canonical row, sealed with its hash.
+
+        Raises UnknownTable, or results.domain.canonical.RowMismatch when the row has not exactly the columns.
+        """
+        if table not in self._tables:
+            raise UnknownTable(f"no durable table is called {table!r}; there are {sorted(self._tables)}")
+        shape = self._tables[table]
+        row = sealed(shape.columns, row)
+        return {
+            "table": table,
+            "id": str(row[shape.key]),
+            "version": str(row["version"]),
+            "row": row_text(row),
+        }
+
+
+def row_text(row: Mapping[str, Any]) -> str:
+    """A canonical row as compact JSON; decimals become strings with the digits they have."""
+    return msgspec.json.encode({name: _json_value(value) for name, value in row.items()}).decode()
+
+
+def row_of_text(columns: Sequence[Column], text: str | bytes) -> Row:
+    """The inverse of `row_text`: the canonical row, values in the types of its columns.
+
+    Raises msgspec.DecodeError, KeyError or ValueError when the text is not such a row.
+    """
+    values = msgspec.json.decode(text)
+    return {column.name: _canonical_value(column.kind, values[column.name]) for column in columns}
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return text_of(value)
+    return value.isoformat() if isinstance(value, datetime.date) else value
+
+
+def _canonical_value(kind: str, value: Any) -> Any:
+    if value is None:
+        return None
+    match kind:
+        case "decimal":
+            return Decimal(value)
+        case "date":
+            return datetime.date.fromisoformat(value)
+        case _:
+            return value
