@@ -8,12 +8,12 @@ setting and not an accident. One that dies later is restarted after 1, 2, 4 ... 
 """
 
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
 from types import FrameType
+from typing import TextIO
 
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
@@ -42,13 +42,13 @@ class Stopped(Exception):
 class Supervisor:
     """Runs programs until `request_stop`. All methods are called in the main thread; printing may come from any."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: TextIO) -> None:
         self.on_change: Callable[[], None] = lambda: None
         self._children: dict[str, Child] = {}
         self._failures: dict[str, int] = {}
         self._restart_at: dict[str, float] = {}
         self._stopping = threading.Event()
-        self._printer = Printer(sys.stdout, width=NAME_WIDTH)
+        self._printer = Printer(output, width=NAME_WIDTH)
         self._print_lock = threading.Lock()
         self._palette = get_colours()
         self._colours: dict[str, str] = {}

@@ -1,5 +1,6 @@
 """Real child processes: started, restarted, stopped in reverse, and never left behind."""
 
+import io
 import os
 import signal
 import subprocess
@@ -40,9 +41,15 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.fixture
-def desk(capfd: pytest.CaptureFixture[str]) -> Iterator[Supervisor]:
-    """A supervisor that prints into the captured output."""
-    supervisor = Supervisor()
+def output() -> io.StringIO:
+    """What the desk prints."""
+    return io.StringIO()
+
+
+@pytest.fixture
+def desk(output: io.StringIO) -> Iterator[Supervisor]:
+    """A supervisor whose programs all end with the test."""
+    supervisor = Supervisor(output)
     yield supervisor
     supervisor.stop()
 
@@ -104,9 +111,7 @@ def test_a_grandchild_ends_with_its_program(desk: Supervisor, tmp_path: Path) ->
     eventually(lambda: is_gone(int(note.read_text())))
 
 
-def test_a_program_that_dies_is_restarted_and_said_so(
-    desk: Supervisor, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_program_that_dies_is_restarted_and_said_so(desk: Supervisor, output: io.StringIO) -> None:
     desk.launch(program("engine"))
     first = desk.pids()["engine"]
     os.kill(first, signal.SIGKILL)
@@ -120,7 +125,7 @@ def test_a_program_that_dies_is_restarted_and_said_so(
     desk.run()
     watcher.join()
     assert not is_gone(desk.pids()["engine"])
-    assert "engine ended with status -9" in capfd.readouterr().out
+    assert "engine ended with status -9" in output.getvalue()
 
 
 def test_the_wait_before_a_restart_doubles(desk: Supervisor) -> None:
@@ -140,15 +145,13 @@ def test_a_program_that_fails_at_once_ends_the_desk_with_its_last_line(desk: Sup
         desk.run()
 
 
-def test_a_program_that_is_done_is_not_restarted(
-    desk: Supervisor, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_program_that_is_done_is_not_restarted(desk: Supervisor, output: io.StringIO) -> None:
     desk.launch(program("replay", "print('the tape ends')", may_end=True))
     pid = desk.pids()["replay"]
     threading.Timer(1.0, desk.request_stop).start()
     desk.run()
     assert desk.pids()["replay"] == pid
-    assert "replay is done" in capfd.readouterr().out
+    assert "replay is done" in output.getvalue()
 
 
 def test_a_program_that_ends_before_it_is_ready_is_named(desk: Supervisor) -> None:
@@ -178,7 +181,7 @@ def test_children_die_when_the_desk_is_killed_without_warning(tmp_path: Path) ->
         import pathlib, sys, time
         from paperdesk.embedded.programs import Program
         from paperdesk.embedded.supervisor import Supervisor
-        desk = Supervisor()
+        desk = Supervisor(sys.stdout)
         desk.launch(Program("engine", [sys.executable, "-c", {SLEEPER!r}]))
         pathlib.Path({str(note)!r}).write_text(str(desk.pids()["engine"]))
         desk.run()

@@ -1,6 +1,7 @@
 """`manage.py desk`: everything that a desk needs, started in order, stopped in reverse by Ctrl-C."""
 
 import os
+import sys
 import time
 from argparse import ArgumentParser
 from pathlib import Path
@@ -48,7 +49,7 @@ class DeskRun:
 
     def __init__(self, data: Path, port: int, feed: str, command: BaseCommand) -> None:
         self.data, self.port, self.command = data, port, command
-        self.supervisor = Supervisor()
+        self.supervisor = Supervisor(sys.stdout)
         decided = {name: decision.value for name, decision in environment.decisions().items()}
         self.external_clickhouse = bool(decided["clickhouse_url"])
         self.ports = {"redis": free_port(), "clickhouse": free_port()}
