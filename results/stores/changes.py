@@ -1,0 +1,109 @@
+"""What a store lacks of the schema: a plan of additions, and sentences for what is refused because it could lose rows.
+
+A column that a store has and the models do not (a removed or renamed field) and a changed type are refused; a new
+table, a new column (null in the rows of before) and a column that may now be null are additions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from results.domain.canonical import Column
+from results.stores.failures import DestructiveChange
+from results.stores.schema import Table
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One addition: what a person reads, and the statement that does it."""
+
+    summary: str
+    statement: str
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """The additions in order, and why the models' other changes are refused."""
+
+    changes: tuple[Change, ...] = ()
+    refusals: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> list[str]:
+        """The plan as a person reads it."""
+        return [change.summary for change in self.changes] + [f"refused: {sentence}" for sentence in self.refusals]
+
+    def check(self) -> None:
+        """Raises DestructiveChange when anything is refused."""
+        if self.refusals:
+            raise DestructiveChange("; ".join(self.refusals))
+
+
+class StoredColumn(msgspec.Struct, frozen=True):
+    """A column as the store describes it, in the store's own words."""
+
+    type: str
+    nullable: bool
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """How one store says it: `columns` of a log, statements for a new one, a new column, a column that may be null."""
+
+    store: str
+    type_of: Callable[[Column], str]
+    create_log: Callable[[Table], Iterable[str]]
+    create_view: Callable[[Table], str]
+    add_column: Callable[[Table, Column], Iterable[str]]
+    allow_null: Callable[[Table, Column], Iterable[str]]
+
+
+def plan_table(
+    dialect: Dialect, table: Table, stored: Mapping[str, StoredColumn] | None, view_columns: Iterable[str]
+) -> Plan:
+    """What the log and the view of one table need. `stored` is None when there is no log yet."""
+    if stored is None:
+        log = [_change(dialect, f"create {table.log_name}", statement) for statement in dialect.create_log(table)]
+        return Plan((*log, _change(dialect, f"create view {table.name}", dialect.create_view(table))))
+    refusals = tuple(_refusals(dialect, table, stored))
+    changes = list(_column_changes(dialect, table, stored))
+    wanted = [column.name for column in table.log_columns]
+    if changes or list(view_columns) != wanted:
+        changes.append(_change(dialect, f"create view {table.name}", dialect.create_view(table)))
+    return Plan(tuple(changes), refusals)
+
+
+def joined(plans: Iterable[Plan]) -> Plan:
+    """Several plans as one."""
+    made = list(plans)
+    return Plan(
+        tuple(change for plan in made for change in plan.changes),
+        tuple(sentence for plan in made for sentence in plan.refusals),
+    )
+
+
+def _change(dialect: Dialect, summary: str, statement: str) -> Change:
+    return Change(f"{dialect.store}: {summary}", statement)
+
+
+def _column_changes(dialect: Dialect, table: Table, stored: Mapping[str, StoredColumn]) -> Iterable[Change]:
+    for column in table.log_columns:
+        existing = stored.get(column.name)
+        if existing is None:
+            for statement in dialect.add_column(table, column):
+                yield _change(dialect, f"add column {table.log_name}.{column.name}", statement)
+        elif column.nullable and not existing.nullable and existing.type == dialect.type_of(column):
+            for statement in dialect.allow_null(table, column):
+                yield _change(dialect, f"let {table.log_name}.{column.name} be null", statement)
+
+
+def _refusals(dialect: Dialect, table: Table, stored: Mapping[str, StoredColumn]) -> Iterable[str]:
+    wanted = {column.name: column for column in table.log_columns}
+    for name, existing in stored.items():
+        where = f"{dialect.store}: {table.log_name}.{name}"
+        if name not in wanted:
+            yield f"{where} holds values but is no longer in the models; export it and drop it by hand, or restore the field"
+        elif existing.type != dialect.type_of(wanted[name]):
+            yield (
+                f"{where} is {existing.type} and the models want {dialect.type_of(wanted[name])}; "
+                "add a column of another name instead"
+            )

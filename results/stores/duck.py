@@ -1,0 +1,210 @@
+"""The durable log in DuckDB: every version of every row, appended exactly once, in the order of the outbox stream.
+
+    <table>_log     canonical columns, seq, stream_id, ingested_at          <table>   view of newest versions
+    watermark       one row: epoch, stream_id (what was read last), seq (the last one given), moved_at
+    rejected_entry  entries that are no row of their table: stream_id, table_name, row (text), reason, rejected_at
+
+Invariants: rows and watermark are committed together; an entry at or below the watermark of its epoch is ignored;
+`seq` only grows, over the whole file; nothing is updated or deleted but the watermark. All functions take a connection
+from `gate`, leave no transaction open, and fetch every result to its end (an open one owns the connection).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+import msgspec
+import pyarrow
+
+from results.stores.duck_schema import migrate as migrate
+from results.stores.failures import CommitUnknown, WarehouseMissing
+from results.stores.rows import Entry, MalformedRow, columns_of
+from results.stores.schema import TABLES, Table, arrow_schema, column_list, quoted
+
+INCOMING = "incoming"
+
+
+class Watermark(msgspec.Struct, frozen=True):
+    """How far the log is: the last stream entry read, of which epoch of the stream, and the last seq given."""
+
+    epoch: str
+    stream_id: str
+    seq: int
+    at_us: int
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """An entry that is no row of its table. It is kept in `rejected_entry`."""
+
+    entry: Entry
+    reason: str
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """What one append did: rows written, entries ignored because they were there, entries set aside, the last seq."""
+
+    rows: int
+    ignored: int
+    rejected: tuple[Rejected, ...]
+    seq: int
+
+
+def watermark(connection: duckdb.DuckDBPyConnection) -> Watermark:
+    """How far the log is; epoch and stream id are empty before the first append. Raises WarehouseMissing."""
+    try:
+        found = connection.execute("SELECT epoch, stream_id, seq, epoch_us(moved_at) FROM watermark").fetchall()
+    except duckdb.CatalogException as error:
+        raise WarehouseMissing("the warehouse has no tables yet; `manage.py warehouse migrate` makes them") from error
+    return Watermark(*found[0]) if found else Watermark("", "", 0, 0)
+
+
+def head(connection: duckdb.DuckDBPyConnection) -> int:
+    """The last seq given; followers that confirmed it have everything."""
+    return watermark(connection).seq
+
+
+def append(
+    connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], epoch: str, last_stream_id: str, *, at_us: int
+) -> Appended:
+    """Append the entries that are not there yet, and move the watermark to `last_stream_id`, in one transaction.
+
+    `entries` are in stream order; `epoch` names the stream's life (a new one begins from nothing); `at_us` is now.
+    A malformed entry is kept in `rejected_entry` and returned. Raises CommitUnknown: reopen, and append the same again.
+    """
+    mark = watermark(connection)
+    fresh = [entry for entry in entries if _is_after(entry.stream_id, mark, epoch)]
+    if not fresh and not _is_after(last_stream_id, mark, epoch):
+        return Appended(0, len(entries), (), mark.seq)
+    connection.begin()
+    try:
+        rejected = _append_rows(connection, fresh, mark.seq, at_us)
+        moved = Watermark(epoch, last_stream_id, mark.seq + len(fresh), at_us)
+        _move_watermark(connection, moved)
+    except BaseException:
+        connection.rollback()
+        raise
+    _commit(connection)
+    return Appended(len(fresh) - len(rejected), len(entries) - len(fresh), rejected, moved.seq)
+
+
+def read_after(connection: duckdb.DuckDBPyConnection, table: Table, seq: int, limit: int) -> pyarrow.Table:
+    """At most `limit` rows of the log with a higher seq than `seq`, by seq, in `arrow_schema(table)`."""
+    query = _select_log(table) + " WHERE seq > $1 ORDER BY seq LIMIT $2"
+    return _in_schema(table, connection.sql(query, params=[seq, limit]).to_arrow_table())
+
+
+def read_between(
+    connection: duckdb.DuckDBPyConnection, table: Table, after_seq: int, last_seq: int
+) -> pyarrow.Table:
+    """The rows of the log with after_seq < seq <= last_seq, by seq, in `arrow_schema(table)`."""
+    query = _select_log(table) + " WHERE seq > $1 AND seq <= $2 ORDER BY seq"
+    return _in_schema(table, connection.sql(query, params=[after_seq, last_seq]).to_arrow_table())
+
+
+def mark_of(connection: duckdb.DuckDBPyConnection, seq: int) -> str:
+    """What the log's last row up to `seq` is: `seq/stream_id/row_hash`, or empty when there is none.
+
+    A follower keeps it beside its position. When it no longer fits, the log is not the one that the follower read:
+    an older one was restored, and the numbers after it were given again.
+    """
+    last: tuple[int, str] = (0, "")
+    for table in TABLES.values():
+        query = (
+            f"SELECT seq, stream_id || '/' || row_hash FROM {quoted(table.log_name)} "
+            f"WHERE seq = (SELECT max(seq) FROM {quoted(table.log_name)} WHERE seq <= ?)"
+        )
+        last = max([last, *connection.execute(query, [seq]).fetchall()])
+    return f"{last[0]}/{last[1]}" if last[0] else ""
+
+
+def _is_after(stream_id: str, mark: Watermark, epoch: str) -> bool:
+    return mark.epoch != epoch or _order(stream_id) > _order(mark.stream_id)
+
+
+def _order(stream_id: str) -> tuple[int, int]:
+    """`1742638560000-3` as two numbers: text order would put 10 before 9."""
+    milliseconds, _, number = stream_id.partition("-")
+    return int(milliseconds or 0), int(number or 0)
+
+
+def _append_rows(
+    connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], seq: int, at_us: int
+) -> tuple[Rejected, ...]:
+    by_table: dict[str, list[tuple[int, Entry]]] = {}
+    for number, entry in enumerate(entries, start=seq + 1):
+        by_table.setdefault(entry.table, []).append((number, entry))
+    rejected: list[Rejected] = []
+    for name, numbered in by_table.items():
+        if name not in TABLES:
+            rejected += [Rejected(entry, f"there is no table {name!r}") for _, entry in numbered]
+            continue
+        good, columns, bad = _sorted_out(TABLES[name], numbered)
+        rejected += bad
+        if good:
+            _insert(connection, TABLES[name], good, columns, at_us)
+    for refused in rejected:
+        text = refused.entry.row.decode(errors="backslashreplace")
+        values = [refused.entry.stream_id, refused.entry.table, text, refused.reason, at_us]
+        connection.execute("INSERT INTO rejected_entry VALUES (?, ?, ?, ?, make_timestamp(?))", values).fetchall()
+    return tuple(rejected)
+
+
+def _sorted_out(
+    table: Table, numbered: list[tuple[int, Entry]]
+) -> tuple[list[tuple[int, Entry]], pyarrow.Table, list[Rejected]]:
+    """Those that are rows of the table, their columns, and the others with the reason."""
+    try:
+        return numbered, columns_of(table, [entry.row for _, entry in numbered]), []
+    except MalformedRow:
+        good: list[tuple[int, Entry]] = []
+        parts: list[pyarrow.Table] = []
+        bad: list[Rejected] = []
+    for number, entry in numbered:
+        try:
+            parts.append(columns_of(table, [entry.row]))
+            good.append((number, entry))
+        except MalformedRow as error:
+            bad.append(Rejected(entry, str(error)))
+    return good, pyarrow.concat_tables(parts) if parts else None, bad
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    numbered: list[tuple[int, Entry]],
+    columns: pyarrow.Table,
+    at_us: int,
+) -> None:
+    count = len(numbered)
+    columns = columns.append_column("seq", pyarrow.array([number for number, _ in numbered], pyarrow.int64()))
+    columns = columns.append_column("stream_id", pyarrow.array([entry.stream_id for _, entry in numbered]))
+    columns = columns.append_column("ingested_at", pyarrow.array([at_us] * count, pyarrow.timestamp("us")))
+    connection.register(INCOMING, columns)
+    try:
+        names = column_list(table)
+        connection.execute(f"INSERT INTO {quoted(table.log_name)} ({names}) SELECT {names} FROM {INCOMING}").fetchall()
+    finally:
+        connection.unregister(INCOMING)
+
+
+def _move_watermark(connection: duckdb.DuckDBPyConnection, mark: Watermark) -> None:
+    connection.execute("DELETE FROM watermark").fetchall()
+    values = [mark.epoch, mark.stream_id, mark.seq, mark.at_us]
+    connection.execute("INSERT INTO watermark VALUES (?, ?, ?, make_timestamp(?))", values).fetchall()
+
+
+def _commit(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.commit()
+    except duckdb.Error as error:
+        raise CommitUnknown(f"DuckDB failed at COMMIT ({error}); whether the rows are there is unknown") from error
+
+
+def _select_log(table: Table) -> str:
+    return f"SELECT {column_list(table)} FROM {quoted(table.log_name)}"
+
+
+def _in_schema(table: Table, rows: pyarrow.Table) -> pyarrow.Table:
+    """DuckDB gives the types that we ask for; only its uuids, and what may be null, differ."""
+    return rows.cast(arrow_schema(table))

@@ -1,0 +1,104 @@
+"""The gate before the DuckDB file: the only module that opens it.
+
+DuckDB lets one process write or many read, never both. Whoever wants in takes a place at the turnstile, then the room:
+
+    FILE.gate   turnstile, flock, held while one waits for the room: a waiting writer stops new readers
+    FILE.room   flock, shared by readers, exclusive for the writer, held while the file is open
+
+Invariants: the file is open only inside `with`, and only in the process and thread that entered (a connection that
+crosses a fork loses acknowledged rows). Nobody opens FILE itself in any other way: closing such a handle would drop
+DuckDB's own lock, and a second writer would then destroy data in silence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import duckdb
+
+from results.stores.failures import WarehouseBusy, WarehouseMissing
+
+# The longest slice that anybody may hold the file is some 100 ms, so 10 s are many turns; a page never waits here.
+WAIT_SECONDS_MAX = 10.0
+PAUSE_SECONDS = 0.002
+CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 2,
+    "memory_limit": "512MB",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+}
+LOCK_CONFLICT = "Could not set lock on file"
+
+
+class Gate:
+    """The way to one DuckDB file. Cheap to make; nothing is opened before `write` or `read`."""
+
+    def __init__(self, path: Path, wait_seconds_max: float = WAIT_SECONDS_MAX) -> None:
+        self.path = Path(path)
+        self._wait_seconds_max = wait_seconds_max
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The only open connection to the file, which is made if it is not there. Closed, and so checkpointed, at exit.
+
+        Raises WarehouseBusy when it is not free within the timeout.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        deadline = self._deadline()
+        with self._lock_file("gate") as turnstile, self._lock_file("room") as room:
+            self._take(turnstile, fcntl.LOCK_EX, deadline)
+            self._take(room, fcntl.LOCK_EX, deadline)
+            with contextlib.closing(self._open(False, deadline)) as connection:
+                yield connection
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection, beside other readers. For one short query: it holds up the writer.
+
+        Raises WarehouseMissing when there is no file yet, WarehouseBusy when it is not free within the timeout.
+        """
+        if not self.path.exists():
+            raise WarehouseMissing(f"{self.path} is not there yet; `manage.py warehouse migrate` makes it")
+        deadline = self._deadline()
+        with self._lock_file("room") as room:
+            with self._lock_file("gate") as turnstile:
+                self._take(turnstile, fcntl.LOCK_EX, deadline)
+                self._take(room, fcntl.LOCK_SH, deadline)
+            with contextlib.closing(self._open(True, deadline)) as connection:
+                yield connection
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._wait_seconds_max
+
+    def _lock_file(self, suffix: str) -> IO[bytes]:
+        return open(self.path.with_name(f"{self.path.name}.{suffix}"), "ab")
+
+    def _take(self, lock: IO[bytes], mode: int, deadline: float) -> None:
+        """Lock, or raise WarehouseBusy. The pause is uneven, so that two who wait do not keep step."""
+        while True:
+            try:
+                fcntl.flock(lock, mode | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                self._pause(deadline, "others are reading or writing it")
+
+    def _open(self, read_only: bool, deadline: float) -> duckdb.DuckDBPyConnection:
+        while True:
+            try:
+                return duckdb.connect(str(self.path), read_only=read_only, config=CONFIGURATION)
+            except duckdb.IOException as error:
+                if LOCK_CONFLICT not in str(error):
+                    raise
+                self._pause(deadline, str(error).splitlines()[0])
+
+    def _pause(self, deadline: float, reason: str) -> None:
+        if time.monotonic() >= deadline:
+            raise WarehouseBusy(f"{self.path} was not free within {self._wait_seconds_max:g} s: {reason}")
+        time.sleep(PAUSE_SECONDS * (0.5 + random.random()))
