@@ -1,0 +1,60 @@
+"""Leases: who may act as an engine shard or as the monitor, with a fencing number.
+
+A lease is a hash `owner`, `token` that expires. The token grows with every acquisition and never repeats, and every
+step is compared with it inside Redis, so that an engine that was paused past its lease cannot write afterwards.
+A holder who renews every third of the lifetime survives two lost renewals.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+
+from redis import Redis
+
+from trading.stores import keys
+from trading.stores.errors import LeaseHeld, LeaseLost
+from trading.stores.scripts import Script
+
+LIFETIME_MS = 5_000  # a crashed engine is replaced after 5 s; a healthy one renews three times in it
+
+
+def owner_name() -> str:
+    """A name for this process that says where it runs and that no other process has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+class Lease:
+    """One lease of one owner. `token` is None while it is not held."""
+
+    def __init__(self, client: Redis, name: str, owner: str, lifetime_ms: int = LIFETIME_MS) -> None:
+        self.name = name
+        self.key = keys.lease(name)
+        self.owner = owner
+        self.lifetime_ms = lifetime_ms
+        self.token: int | None = None
+        self._acquire = Script(client, "lease_acquire")
+        self._renew = Script(client, "lease_renew")
+        self._release = Script(client, "lease_release")
+
+    def acquire(self) -> int:
+        """Takes the lease and returns its fencing number. Raises LeaseHeld, with the holder and the time left."""
+        answer = self._acquire([self.key, keys.fence(self.name)], [self.owner, self.lifetime_ms])
+        token, holder = int(answer[0]), answer[1].decode()
+        if not token:
+            raise LeaseHeld(f"{self.name} is held by {holder} for another {answer[2]} ms")
+        self.token = token
+        return token
+
+    def renew(self) -> None:
+        """Extends the lease to its full lifetime from now. Raises LeaseLost when it is no longer held."""
+        if self.token is None or not self._renew([self.key], [self.token, self.lifetime_ms]):
+            self.token = None
+            raise LeaseLost(f"{self.name} is no longer held by {self.owner}")
+
+    def release(self) -> None:
+        """Gives the lease back; one that was lost already stays with its holder."""
+        if self.token is not None:
+            self._release([self.key], [self.token])
+        self.token = None
