@@ -1,0 +1,75 @@
+"""The lines of a recorded file, gzip or plain, streamed: never more than a chunk in memory.
+
+gzip is told by its first two bytes, not by the name. Several gzip members after each other are one file.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from trading.market.errors import CaptureError
+
+CHUNK_BYTES = 64 * 1024
+LINE_BYTES_MAX = 32 * 1024 * 1024
+GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_WINDOW = 31  # zlib's code for "gzip header and checksum"
+
+
+class CaptureLines:
+    """Iterates lists of lines (without their ends). `bytes_read` of `bytes_total` is the progress in the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bytes_read = 0
+        self.lines_read = 0
+        try:
+            self.bytes_total = path.stat().st_size
+            with path.open("rb") as file:
+                self._is_gzip = file.read(2) == GZIP_MAGIC
+        except OSError as error:
+            raise CaptureError(f"{path}: {error.strerror}") from None
+
+    def __iter__(self) -> Iterator[list[bytes]]:
+        """Raises CaptureError for a file that breaks off or is damaged; what came before was yielded."""
+        self.bytes_read = self.lines_read = 0
+        tail = b""
+        with self.path.open("rb") as file:
+            for piece in self._unpacked(file) if self._is_gzip else self._chunks(file):
+                lines = (tail + piece).split(b"\n") if tail else piece.split(b"\n")
+                tail = lines.pop()
+                if len(tail) > LINE_BYTES_MAX:
+                    raise self._error(f"a line is longer than {LINE_BYTES_MAX} bytes")
+                yield lines
+                self.lines_read += len(lines)
+        if tail:
+            yield [tail]
+            self.lines_read += 1
+
+    def _chunks(self, file: BinaryIO) -> Iterator[bytes]:
+        while chunk := file.read(CHUNK_BYTES):
+            self.bytes_read += len(chunk)
+            yield chunk
+
+    def _unpacked(self, file: BinaryIO) -> Iterator[bytes]:
+        member = zlib.decompressobj(_GZIP_WINDOW)
+        for chunk in self._chunks(file):
+            packed = chunk
+            while packed:
+                if member.eof:
+                    packed = packed.lstrip(b"\0")  # padding between members
+                    if not packed:
+                        break
+                    member = zlib.decompressobj(_GZIP_WINDOW)
+                try:
+                    yield member.decompress(packed)
+                except zlib.error as error:
+                    raise self._error(f"the gzip stream is damaged ({error})") from None
+                packed = member.unused_data
+        if not member.eof:
+            raise self._error("the gzip stream breaks off (the file is truncated)")
+
+    def _error(self, what: str) -> CaptureError:
+        return CaptureError(f"{self.path}: after line {self.lines_read}: {what}")
