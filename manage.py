@@ -4,6 +4,7 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from django.core.management import execute_from_command_line
 
@@ -17,7 +18,7 @@ def main(arguments: list[str]) -> None:
     early.add_argument("--data")
     data, _ = early.parse_known_args(arguments[2:])
     if data.data:
-        os.environ["PAPERDESK_DATA"] = os.path.abspath(data.data)
+        os.environ["PAPERDESK_DATA"] = str(Path(data.data).resolve())
     try:
         execute_from_command_line(arguments)
     except PaperDeskError as error:

@@ -23,9 +23,7 @@ class UnsafeRedis(ConfigurationError):
     """A Redis that would lose, evict or spread what PaperDesk keeps in it."""
 
 
-def redis_keeps_what_it_is_given(
-    app_configs: Sequence[AppConfig] | None = None, **options: Any
-) -> list[CheckMessage]:
+def redis_keeps_what_it_is_given(app_configs: Sequence[AppConfig] | None = None, **options: Any) -> list[CheckMessage]:
     """The configured Redis appends to a file, never evicts, and is one primary."""
     if not settings.REDIS_URL:
         hint = "Start a desk (manage.py desk), or set REDIS_URL."

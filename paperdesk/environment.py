@@ -145,8 +145,13 @@ def masked(url: str) -> str:
 def _read_dotenv(file: Path) -> dict[str, str]:
     values: dict[str, str] = {}
     if file.is_file():
-        reader = type("DotEnv", (environ.Env,), {"ENVIRON": values})
-        reader.read_env(str(file))
+
+        class DotEnv(environ.Env):  # type: ignore[misc]
+            """django-environ writes what it reads into this, by default os.environ."""
+
+            ENVIRON = values
+
+        DotEnv.read_env(str(file))
     return values
 
 

@@ -1,10 +1,8 @@
-"""The root of every error that PaperDesk raises on purpose. Its text is one sentence with the values in it."""
+"""The project's own errors. The root of all errors stands on the ground floor, where the domains can reach it."""
 
+from results.domain.errors import PaperDeskError
 
-class PaperDeskError(Exception):
-    """An error that a person can read. `retryable` says whether the same call may work a moment later."""
-
-    retryable: bool = False
+__all__ = ["ConfigurationError", "PaperDeskError"]
 
 
 class ConfigurationError(PaperDeskError):

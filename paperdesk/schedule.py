@@ -1,4 +1,4 @@
-"""The only list of beat entries. A task that could not start within its period is dropped, the next one does its work."""
+"""The only list of beat entries. A task that could not start within its period is dropped: the next does its work."""
 
 from typing import Any
 

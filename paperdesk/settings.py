@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import environ
-import structlog
 
-from paperdesk import environment, schedule
+from paperdesk import environment, logs, schedule
 from paperdesk.errors import ConfigurationError
 
 ENVIRONMENT = environment.current()
 BASE_DIR = environment.BASE_DIR
 _DECISIONS = ENVIRONMENT.decisions()
 
-# Addresses ------------------------------------------------------------------------------------------------------
+# Addresses
 DATA = ENVIRONMENT.data
 DATA.mkdir(parents=True, exist_ok=True)
 REDIS_URL = _DECISIONS["redis_url"].value
@@ -71,7 +70,7 @@ def _database() -> dict[str, Any]:
     return {**entry, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
 
-# Django ---------------------------------------------------------------------------------------------------------
+# Django
 SECRET_KEY = _secret_key()
 DEBUG = ENVIRONMENT.flag("DEBUG")
 ALLOWED_HOSTS = ENVIRONMENT.words("ALLOWED_HOSTS", "127.0.0.1,localhost")
@@ -148,7 +147,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").is_dir() else 
 WHITENOISE_USE_FINDERS = True  # no collectstatic step: files are served from where the apps keep them
 WHITENOISE_AUTOREFRESH = DEBUG
 
-# Who may come in ------------------------------------------------------------------------------------------------
+# Who may come in
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
@@ -188,7 +187,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# Redis as a service: cache, channels, broker ----------------------------------------------------------------------
+# Redis as a service: cache, channels, broker
 # A page waits at most 2 s for the cache; the pool is per process and larger than the web's thread pool.
 CACHE_SECONDS_MAX = 2
 CHANNEL_PREFIX = "paperdesk:channels"
@@ -233,7 +232,7 @@ else:
     CELERY_BROKER_URL = "memory://"
     SILENCED_SYSTEM_CHECKS = ["axes.W001"]  # lock-outs need a shared cache; without Redis no page is served
 
-# Celery -----------------------------------------------------------------------------------------------------------
+# Celery
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ROUTES = schedule.TASK_ROUTES
 CELERY_BEAT_SCHEDULE = schedule.BEAT_SCHEDULE
@@ -245,7 +244,7 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 
-# API ----------------------------------------------------------------------------------------------------------------
+# API
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
@@ -267,46 +266,6 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
-# Logs: one line each on stderr --------------------------------------------------------------------------------------
-_LOG_STEPS = [
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_logger_name,
-    structlog.stdlib.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.StackInfoRenderer(),
-]
-_RENDERERS = {
-    "console": [structlog.dev.ConsoleRenderer(colors=False)],
-    "json": [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
-}
-LOG_FORMAT = ENVIRONMENT.text("PAPERDESK_LOG", "console")
-if LOG_FORMAT not in _RENDERERS:
-    raise ConfigurationError(f"PAPERDESK_LOG is {LOG_FORMAT!r}; it must be console or json")
-
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": structlog.stdlib.ProcessorFormatter,
-            "processors": [
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_RENDERERS[LOG_FORMAT],
-            ],
-            "foreign_pre_chain": _LOG_STEPS,
-        }
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"trading": {"level": "INFO"}, "results": {"level": "INFO"}, "paperdesk": {"level": "INFO"}},
-}
-structlog.configure(
-    processors=[
-        structlog.stdlib.filter_by_level,
-        *_LOG_STEPS,
-        structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-    ],
-    logger_factory=structlog.stdlib.LoggerFactory(),
-    cache_logger_on_first_use=True,
-)
+# Logs
+LOGGING = logs.logging_settings(ENVIRONMENT.text("PAPERDESK_LOG", "console"))
+logs.configure_structlog()

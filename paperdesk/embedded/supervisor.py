@@ -3,8 +3,9 @@
 honcho's printer gives the lines their coloured prefixes; its manager is not used, because it ends everything when one
 process ends, starts all at once without waiting for readiness, and leaves its children alive when it is killed.
 
-A program that ends before it was ready, or fails within EARLY_SECONDS of its first start, ends the desk: that is a wrong
-setting and not an accident. One that dies later is restarted after 1, 2, 4 ... 30 s; a minute of life resets the wait.
+A program that ends before it was ready, or fails within EARLY_SECONDS of its first start, ends the desk: that is
+a wrong setting and not an accident. One that dies later is restarted after 1, 2, 4 ... 30 s; a minute of life
+resets the wait.
 """
 
 import signal

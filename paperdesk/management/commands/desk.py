@@ -101,9 +101,7 @@ class DeskRun:
             self.supervisor.launch(roster.redis_program(self.data / "redis", self.ports["redis"]))
         if not self.external_clickhouse:
             port = self.ports["clickhouse"]
-            self.supervisor.launch(
-                roster.clickhouse_program(self.data / "clickhouse", port, self.environment)
-            )
+            self.supervisor.launch(roster.clickhouse_program(self.data / "clickhouse", port, self.environment))
 
     def prepare_warehouse(self) -> None:
         """Apply the schemas. Another's ClickHouse may be away: the desk goes on and the sync catches up later."""
