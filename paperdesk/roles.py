@@ -32,7 +32,7 @@ def grant(apps: Apps = installed, using: str = "default") -> None:
     _make_permissions(apps, using)
     permission_model = apps.get_model("auth", "Permission")
     permissions = permission_model.objects.using(using).select_related("content_type")
-    viewed = [p for p in permissions.filter(content_type__app_label__in=VIEWED_APPS) if p.codename.startswith("view_")]
+    viewed = list(permissions.filter(content_type__app_label__in=VIEWED_APPS, codename__startswith="view_"))
     keeping = list(permissions.filter(content_type__app_label="auth", codename__in=USER_KEEPING))
     group_model = apps.get_model("auth", "Group")
     for role, granted in ((ANALYST, viewed), (STAFF, viewed), (ADMINISTRATOR, viewed + keeping)):

@@ -1,0 +1,70 @@
+"""Users in the admin. An administrator keeps users and their roles, but cannot make himself or others more than that.
+
+Superusers are made by superusers or by `manage.py createsuperuser`. Users are retired (not active), never deleted:
+what they proposed and decided keeps their name. Groups are fixed (`paperdesk.roles`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import Model
+from django.http import HttpRequest
+
+for registered in (User, Group):
+    admin.site.unregister(registered)
+
+ONLY_SUPERUSERS = ("is_superuser", "user_permissions")
+
+
+@admin.register(User)
+class DeskUserAdmin(UserAdmin):
+    """Django's user pages without the ways to rise above one's own rights."""
+
+    list_display = ("username", "first_name", "last_name", "roles", "is_active", "is_staff", "last_login")
+    list_filter = ("groups", "is_active")
+
+    @admin.display(description="roles")
+    def roles(self, user: User) -> str:
+        """The user's groups."""
+        named = [group.name for group in user.groups.all()]
+        return ", ".join(["superuser", *named] if user.is_superuser else named)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Users with their groups, in two queries."""
+        return super().get_queryset(request).prefetch_related("groups")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Only a superuser grants single permissions or makes superusers."""
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return fields if request.user.is_superuser else (*fields, *ONLY_SUPERUSERS)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nobody but a superuser changes a superuser: who sets a password can log in with it."""
+        if isinstance(obj, User) and obj.is_superuser and not request.user.is_superuser:
+            return False
+        return bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Never: a user is retired."""
+        return False
+
+
+@admin.register(Group)
+class RoleAdmin(GroupAdmin):
+    """The roles, for reading."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never: roles come with the code."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Never."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Never."""
+        return False

@@ -1,0 +1,172 @@
+"""The admin's lists of trades, leg-outs, funding, days and snapshots. For reading only (`paperdesk.mirror_admin`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin
+from django.utils.html import format_html
+
+from paperdesk.admin_filters import found_filter, listed_filter, period_filter, venue_filter
+from paperdesk.mirror_admin import MirrorAdmin, trade_links
+from trading.domain.orders import Leg
+from trading.domain.trades import ExitReason, Hedge, TradeStatus
+from trading.models import DailyMetrics, FundingPayment, LegOutEvent, PaperTrade, PortfolioSnapshot
+
+
+@admin.display(description="live")
+def live_page(row: PaperTrade) -> str:
+    """A link to the trade's live page."""
+    return format_html('<a href="/trades/{}/">open</a>', row.id)
+
+
+@admin.display(description="long / short")
+def venues(row: PaperTrade) -> str:
+    """The venue of the long leg and that of the short one."""
+    return f"{row.long_exchange} / {row.short_exchange}"
+
+
+@admin.register(PaperTrade)
+class PaperTradeAdmin(MirrorAdmin):
+    """Trades, the latest entry first."""
+
+    columns = (
+        "id", "entry_time", "symbol", "venues", "status", "actual_profit_usd", "exit_reason", "legged_out", "live_page",
+        "entry_spread_bps", "position_size_usd", "portfolio",
+    )  # fmt: skip
+    sorted_by = "entry_time"
+    further_columns = (venues, live_page)
+    id_columns = ("id",)
+    search_help_text = "A trade's exact id."
+    list_filter = (
+        period_filter("entry_time"),
+        listed_filter("status", TradeStatus),
+        listed_filter("exit_reason", ExitReason),
+        found_filter(PaperTrade, "portfolio"),
+        found_filter(PaperTrade, "symbol"),
+        venue_filter(PaperTrade),
+    )
+    groups = (
+        (
+            "Trade",
+            ("id", "portfolio", "symbol", "long_exchange", "short_exchange", "status", "exit_reason", "entry_time")
+            + ("exit_time", "legged_out", "origin"),
+        ),
+        (
+            "Entry",
+            ("position_size_usd", "quantity", "entry_long_price", "entry_short_price", "entry_spread_bps")
+            + ("funding_delta_entry",),
+        ),
+        (
+            "Projection at entry",
+            ("projected_profit_usd", "projected_spread_usd", "projected_funding_usd", "projected_fees_usd"),
+        ),
+        (
+            "Outcome",
+            ("actual_profit_usd", "exit_long_price", "exit_short_price", "price_pnl_long_usd", "price_pnl_short_usd")
+            + ("funding_long_usd", "funding_short_usd", "fees_usd", "hedge_fees_usd", "residual_usd"),
+        ),
+    )
+
+    def related_links(self, row: Any) -> list[tuple[str, str]]:
+        """Live page, results, reconciliation, breaks, leg-out and funding of the trade."""
+        return trade_links(row.id, leave_out="trade")
+
+
+class OfTrade(MirrorAdmin):
+    """Rows that belong to a trade."""
+
+    def related_links(self, row: Any) -> list[tuple[str, str]]:
+        """The trade, its live page, and what else belongs to it."""
+        return trade_links(row.trade_id)
+
+
+@admin.register(LegOutEvent)
+class LegOutEventAdmin(OfTrade):
+    """Leg-outs, the latest first."""
+
+    columns = (
+        "trade_id", "timestamp", "symbol", "filled_leg", "filled_price", "hedge", "hedge_executed", "hedge_price",
+        "hedge_loss", "reason", "portfolio",
+    )  # fmt: skip
+    sorted_by = "timestamp"
+    id_columns = ("trade_id",)
+    search_help_text = "A trade's exact id."
+    list_filter = (
+        period_filter("timestamp"),
+        found_filter(LegOutEvent, "portfolio"),
+        listed_filter("hedge", Hedge),
+        listed_filter("filled_leg", Leg),
+    )
+    groups = (
+        ("Leg-out", ("trade_id", "portfolio", "symbol", "timestamp", "reason")),
+        ("Legs", ("filled_leg", "filled_at", "filled_price", "unfilled_leg")),
+        ("Hedge", ("hedge", "hedge_executed", "hedge_price", "hedge_loss")),
+    )
+
+
+@admin.register(FundingPayment)
+class FundingPaymentAdmin(OfTrade):
+    """Funding of legs, the latest settlement first."""
+
+    columns = (
+        "id", "settled_at", "trade_id", "symbol", "exchange", "leg", "cash_usd", "quantity", "mark_price", "rate",
+        "interval_hours", "portfolio",
+    )  # fmt: skip
+    sorted_by = "settled_at"
+    id_columns = ("id", "trade_id")
+    search_help_text = "The exact id of a payment or of a trade."
+    list_filter = (period_filter("settled_at"), listed_filter("leg", Leg), found_filter(PaperTrade, "portfolio"))
+    groups = (
+        ("Payment", ("id", "trade_id", "portfolio", "exchange", "symbol", "leg", "settled_at", "cash_usd")),
+        ("Terms", ("quantity", "mark_price", "rate", "interval_hours")),
+    )
+
+
+class OfPortfolioDay(MirrorAdmin):
+    """Rows of a portfolio and a UTC day, under the key `portfolio:date`."""
+
+    sorted_by = "date"
+    id_columns = ("id",)
+    search_help_text = "The exact key, such as strategy:2026-01-31."
+    list_filter: Sequence[Any] = (period_filter("date"), found_filter(PaperTrade, "portfolio"))
+
+
+@admin.register(DailyMetrics)
+class DailyMetricsAdmin(OfPortfolioDay):
+    """Days of the portfolios."""
+
+    columns = (
+        "id", "date", "daily_pnl", "daily_pnl_percentage", "trades_executed", "trades_won", "trades_lost", "win_rate",
+        "leg_out_events", "leg_out_loss", "max_drawdown",
+    )  # fmt: skip
+    groups = (
+        ("Day", ("id", "portfolio", "date", "updated_at")),
+        ("Trades", ("trades_executed", "trades_won", "trades_lost", "win_rate", "average_trade_duration_seconds")),
+        ("Profit and loss", ("daily_pnl", "daily_pnl_percentage", "realistic_apr")),
+        ("Risk", ("leg_out_events", "leg_out_loss", "max_drawdown", "sharpe_ratio", "sortino_ratio")),
+    )
+
+
+@admin.register(PortfolioSnapshot)
+class PortfolioSnapshotAdmin(OfPortfolioDay):
+    """States of the portfolios, one a day."""
+
+    columns = (
+        "id", "date", "equity_usd", "cumulative_pnl", "unrealised_usd", "available_capital", "total_open_positions",
+        "active_trade_count", "total_trades", "leg_out_count",
+    )  # fmt: skip
+    groups = (
+        ("Snapshot", ("id", "portfolio", "date", "taken_at")),
+        (
+            "Capital",
+            ("starting_capital", "available_capital", "total_open_positions", "cumulative_pnl", "unrealised_usd")
+            + ("equity_usd", "fees_paid", "funding_received"),
+        ),
+        (
+            "Counts",
+            ("active_trade_count", "total_trades", "win_count", "loss_count", "leg_out_count")
+            + ("leg_out_total_loss",),
+        ),
+    )
