@@ -1,1 +1,1 @@
-"""The durable stores of results: DuckDB (`gate`, `duck`), ClickHouse (`clickhouse`, `embedded`) and their one `schema`."""
+"""The durable stores: DuckDB (`gate`, `duck`), ClickHouse (`clickhouse`, `embedded`), and their one `schema`."""

@@ -47,7 +47,7 @@ class StoredColumn(msgspec.Struct, frozen=True):
 
 
 class Dialect(msgspec.Struct, frozen=True):
-    """How one store says it: `columns` of a log, statements for a new one, a new column, a column that may be null."""
+    """How one store says it: a column's type, statements for a new log or view, a new column, one that may be null."""
 
     store: str
     type_of: Callable[[Column], str]
@@ -101,7 +101,7 @@ def _refusals(dialect: Dialect, table: Table, stored: Mapping[str, StoredColumn]
     for name, existing in stored.items():
         where = f"{dialect.store}: {table.log_name}.{name}"
         if name not in wanted:
-            yield f"{where} holds values but is no longer in the models; export it and drop it by hand, or restore the field"
+            yield f"{where} is no longer in the models; give the field back, or export the column and drop it by hand"
         elif existing.type != dialect.type_of(wanted[name]):
             yield (
                 f"{where} is {existing.type} and the models want {dialect.type_of(wanted[name])}; "

@@ -11,14 +11,15 @@ from `gate`, leave no transaction open, and fetch every result to its end (an op
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import duckdb
 import msgspec
 import pyarrow
 
-from results.stores.duck_schema import migrate as migrate
+from results.stores.duck_plan import migrate as migrate
 from results.stores.failures import CommitUnknown, WarehouseMissing
+from results.stores.marks import Mark
 from results.stores.rows import Entry, MalformedRow, columns_of
 from results.stores.schema import TABLES, Table, arrow_schema, column_list, quoted
 
@@ -89,33 +90,36 @@ def append(
 
 
 def read_after(connection: duckdb.DuckDBPyConnection, table: Table, seq: int, limit: int) -> pyarrow.Table:
-    """At most `limit` rows of the log with a higher seq than `seq`, by seq, in `arrow_schema(table)`."""
+    """At most `limit` rows of the log with a higher seq than `seq`, by seq, in the types of `arrow_schema(table)`."""
     query = _select_log(table) + " WHERE seq > $1 ORDER BY seq LIMIT $2"
     return _in_schema(table, connection.sql(query, params=[seq, limit]).to_arrow_table())
 
 
-def read_between(
-    connection: duckdb.DuckDBPyConnection, table: Table, after_seq: int, last_seq: int
-) -> pyarrow.Table:
-    """The rows of the log with after_seq < seq <= last_seq, by seq, in `arrow_schema(table)`."""
+def read_between(connection: duckdb.DuckDBPyConnection, table: Table, after_seq: int, last_seq: int) -> pyarrow.Table:
+    """The rows of the log with after_seq < seq <= last_seq, by seq, in the types of `arrow_schema(table)`."""
     query = _select_log(table) + " WHERE seq > $1 AND seq <= $2 ORDER BY seq"
     return _in_schema(table, connection.sql(query, params=[after_seq, last_seq]).to_arrow_table())
 
 
-def mark_of(connection: duckdb.DuckDBPyConnection, seq: int) -> str:
-    """What the log's last row up to `seq` is: `seq/stream_id/row_hash`, or empty when there is none.
-
-    A follower keeps it beside its position. When it no longer fits, the log is not the one that the follower read:
-    an older one was restored, and the numbers after it were given again.
-    """
+def mark_of(connection: duckdb.DuckDBPyConnection, seq: int) -> Mark:
+    """The mark of a follower that has everything up to `seq`."""
     last: tuple[int, str] = (0, "")
     for table in TABLES.values():
         query = (
-            f"SELECT seq, stream_id || '/' || row_hash FROM {quoted(table.log_name)} "
+            f"SELECT seq, seq || '/' || stream_id || '/' || row_hash FROM {quoted(table.log_name)} "
             f"WHERE seq = (SELECT max(seq) FROM {quoted(table.log_name)} WHERE seq <= ?)"
         )
         last = max([last, *connection.execute(query, [seq]).fetchall()])
-    return f"{last[0]}/{last[1]}" if last[0] else ""
+    return Mark(seq, last[1])
+
+
+def resume(connection: duckdb.DuckDBPyConnection, marks: Iterable[Mark]) -> int:
+    """The seq after which a follower with these marks goes on: that of the newest which this log bears out, or 0."""
+    top = head(connection)
+    for mark in sorted(marks, key=lambda mark: mark.seq, reverse=True):
+        if mark.seq <= top and mark_of(connection, mark.seq) == mark:
+            return mark.seq
+    return 0
 
 
 def _is_after(stream_id: str, mark: Watermark, epoch: str) -> bool:
@@ -206,5 +210,5 @@ def _select_log(table: Table) -> str:
 
 
 def _in_schema(table: Table, rows: pyarrow.Table) -> pyarrow.Table:
-    """DuckDB gives the types that we ask for; only its uuids, and what may be null, differ."""
-    return rows.cast(arrow_schema(table))
+    """The rows in exactly our types. Any column may be null: rows from before it was added have nothing there."""
+    return rows.cast(pyarrow.schema([field.with_nullable(True) for field in arrow_schema(table)]))

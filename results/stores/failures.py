@@ -20,7 +20,7 @@ class WarehouseMissing(StoreError):
 
 
 class CommitUnknown(StoreError):
-    """DuckDB failed at COMMIT, so whether the rows are there is unknown: open it again and append the same once more."""
+    """DuckDB failed at COMMIT, so whether the rows are there is unknown: reopen, and append the same once more."""
 
     retryable = True
 

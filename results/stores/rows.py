@@ -2,8 +2,8 @@
 
     {"result_id": "123e…", "lot_size": "1.5", "executed_at": 1742638560000000, "day": "2025-03-22", …}
 
-Arrow parses a whole batch at once (about a million rows a second); only when it finds fault is each row looked at alone,
-so that one bad row is named and the others go through.
+Arrow parses a whole batch at once (some hundred thousand rows a second); only when it finds fault is each row looked
+at alone, so that one bad row is named and the others go through.
 """
 
 from __future__ import annotations

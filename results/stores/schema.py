@@ -135,9 +135,13 @@ def duckdb_type(column: Column) -> str:
 
 
 def clickhouse_type(column: Column) -> str:
-    """The column's type in ClickHouse, Nullable where the model says null."""
-    plain = CLICKHOUSE_TYPE[column.kind]
-    return f"Nullable({plain})" if column.nullable else plain
+    """The column's type in ClickHouse, whether it may be null or not."""
+    return CLICKHOUSE_TYPE[column.kind]
+
+
+def clickhouse_nullable(column: Column) -> str:
+    """The column's type in ClickHouse with room for null."""
+    return f"Nullable({clickhouse_type(column)})"
 
 
 def quoted(name: str) -> str:

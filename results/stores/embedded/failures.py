@@ -1,4 +1,4 @@
-"""Errors as ClickHouse's HTTP interface gives them: `Code: 60. DB::Exception: ...` with an HTTP status for each code."""
+"""Errors as ClickHouse's HTTP interface gives them: `Code: 60. DB::Exception: ...`, and the HTTP status of each code."""
 
 from __future__ import annotations
 

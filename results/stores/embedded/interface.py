@@ -1,7 +1,7 @@
 """ClickHouse's HTTP interface as an ASGI application: what clickhouse-connect 1.12 sends, and what it reads back.
 
-A statement is in `?query=`, in the body, or in both (the body follows it); everything else in the query string that is
-not a parameter of the interface is a setting of the engine. Any error is `Code: N. DB::Exception: ...` with an HTTP status.
+A statement is in `?query=`, in the body, or in both (the body follows it); what else is in the query string and is no
+parameter of the interface is a setting of the engine. An error is `Code: N. DB::Exception: ...` with an HTTP status.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 # Named by the interface itself; the rest of the query string goes to the engine as settings.
 INTERFACE_PARAMETERS = frozenset(
-    "query query_id database default_format user password quota_key role stacktrace session_id session_timeout "
-    "session_check wait_end_of_query buffer_size compress decompress client_protocol_version".split()
+    ["query", "query_id", "database", "default_format", "user", "password", "quota_key", "role", "stacktrace"]
+    + ["session_id", "session_timeout", "session_check"]
+    + ["wait_end_of_query", "buffer_size", "compress", "decompress", "client_protocol_version"]
 )
 PARAMETER_PREFIX = "param_"
 STATEMENTS_AT_ONCE = 2  # a long question must not hold up an INSERT; more would only compete for memory
@@ -98,7 +99,7 @@ class Interface:
         if headers.get("content-type", "").startswith("multipart/"):
             raise refused(NOT_IMPLEMENTED, "Forms and external data are not supported", "NOT_IMPLEMENTED")
         decoder = Decoder(headers.get("content-encoding", ""))
-        with tempfile.SpooledTemporaryFile(MEMORY_BYTES_MAX, dir=self._engine.incoming) as spool:
+        with tempfile.SpooledTemporaryFile(MEMORY_BYTES_MAX, dir=str(self._engine.incoming)) as spool:
             body = cast("IO[bytes]", spool)
             await _receive_body(receive, decoder, body)
             request = _request_of(arguments, body)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 
 from results.domain.canonical import Column
@@ -22,13 +24,14 @@ WHERE schema_name = 'main' AND NOT internal ORDER BY table_name, column_index"""
 
 def plan(connection: duckdb.DuckDBPyConnection) -> Plan:
     """What the file lacks. Empty when it is up to date."""
-    stored = _stored(connection)
-    own = [
-        Change(f"DuckDB: create {name}", statement) for name, statement in OWN_TABLES.items() if name not in stored
-    ]
+    return plan_of(_stored(connection))
+
+
+def plan_of(stored: Mapping[str, Mapping[str, StoredColumn]]) -> Plan:
+    """What a file with these tables and columns lacks; an empty mapping is a file that is not there yet."""
+    own = [Change(f"DuckDB: create {name}", statement) for name, statement in OWN_TABLES.items() if name not in stored]
     tables = [
-        plan_table(DIALECT, table, stored.get(table.log_name), stored.get(table.name, {}))
-        for table in TABLES.values()
+        plan_table(DIALECT, table, stored.get(table.log_name), stored.get(table.name, {})) for table in TABLES.values()
     ]
     return joined([Plan(tuple(own)), *tables])
 

@@ -1,0 +1,124 @@
+"""`manage.py warehouse migrate|status`: DuckDB's and ClickHouse's tables, made and compared by the models' schema.
+
+The two stores are told of separately: when ClickHouse is away, DuckDB is still migrated, and the exit status says 1.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from results.domain.errors import PaperDeskError
+from results.stores import duck, duck_plan
+from results.stores.changes import Plan
+from results.stores.clickhouse import ClickHouse
+from results.stores.failures import ClickHouseAway
+from results.stores.gate import Gate
+
+MIGRATE = "migrate"
+STATUS = "status"
+UP_TO_DATE = "up to date"
+EXIT_NOT_WELL = 1
+
+Report = dict[str, Any]
+
+
+class Command(BaseCommand):
+    help = "Make or compare the tables of DuckDB and ClickHouse. Additions only; anything else is refused."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("action", choices=(MIGRATE, STATUS))
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument("--dry-run", action="store_true", help="migrate: print the plan and change nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        changing = options["action"] == MIGRATE and not options["dry_run"]
+        say = _silent if options["json"] else self._say
+        reports = {
+            "duckdb": _attempt(lambda: _duckdb(settings.DUCKDB_PATH, changing, say), say),
+            "clickhouse": _attempt(lambda: _clickhouse(settings.CLICKHOUSE_URL, changing, say), say),
+        }
+        planned = options["dry_run"] and options["action"] == MIGRATE
+        well = all(_is_well(report, planned) for report in reports.values())
+        if options["json"]:
+            self.stdout.write(json.dumps({"ok": well, **reports}, indent=2))
+        if not well:
+            sys.exit(EXIT_NOT_WELL)
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+
+
+def _silent(_line: str) -> None:
+    """Nothing but the JSON object is printed."""
+
+
+def _attempt(work: Callable[[], Report], say: Callable[[str], None]) -> Report:
+    try:
+        return work()
+    except PaperDeskError as error:
+        say(f"not done: {error}")
+        return {"error": str(error), "retryable": error.retryable}
+
+
+def _is_well(report: Report, planned: bool) -> bool:
+    """A dry run is well when there is a plan; otherwise nothing may be left to do."""
+    if "error" in report or report["refused"]:
+        return False
+    return planned or not report["pending"]
+
+
+def _duckdb(path: Path, changing: bool, say: Callable[[str], None]) -> Report:
+    gate = Gate(path)
+    report: Report = {"path": str(path)}
+    if changing:
+        with gate.write() as connection:
+            report |= _applied("DuckDB", duck_plan.plan(connection), lambda: duck.migrate(connection), say)
+        return report
+    if not path.exists():
+        return report | _planned("DuckDB", duck_plan.plan_of({}), say)
+    with gate.read() as connection:
+        report |= _planned("DuckDB", duck_plan.plan(connection), say)
+        if not report["pending"]:
+            mark = duck.watermark(connection)
+            report |= {"seq": mark.seq, "stream_id": mark.stream_id, "moved_at_us": mark.at_us}
+            say(f"DuckDB: {mark.seq} entries, up to {mark.stream_id or 'nothing yet'}")
+    return report
+
+
+def _clickhouse(url: str, changing: bool, say: Callable[[str], None]) -> Report:
+    if not url:
+        raise ClickHouseAway("ClickHouse: CLICKHOUSE_URL is not set and no desk is running")
+    store = ClickHouse(url, settings.CLICKHOUSE_CLUSTER)
+    try:
+        report: Report = {"address": f"{store.address.host}:{store.address.port}/{store.address.database}"}
+        report["version"] = store.version()
+        if changing:
+            return report | _applied("ClickHouse", store.plan(), store.migrate, say)
+        report |= _planned("ClickHouse", store.plan(), say)
+        if not report["pending"]:
+            confirmed = max((mark.seq for mark in store.marks()), default=0)
+            report["seq"] = confirmed
+            say(f"ClickHouse: {confirmed} entries confirmed")
+        return report
+    finally:
+        store.close()
+
+
+def _planned(store: str, plan: Plan, say: Callable[[str], None]) -> Report:
+    for line in plan.lines or [f"{store}: {UP_TO_DATE}"]:
+        say(line)
+    return {"pending": [change.summary for change in plan.changes], "refused": list(plan.refusals)}
+
+
+def _applied(store: str, plan: Plan, migrate: Callable[[], list[str]], say: Callable[[str], None]) -> Report:
+    report = _planned(store, plan, say)
+    plan.check()
+    return {"done": migrate(), **report, "pending": []}

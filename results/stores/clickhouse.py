@@ -1,0 +1,277 @@
+"""ClickHouse over HTTP, by clickhouse-connect only: a server, a cluster, or the embedded one, all the same.
+
+A batch of rows is frozen before it is sent: the same Arrow bytes, and their hash as its deduplication token, in every
+attempt. An INSERT counts as done when a question afterwards found every key of it at its version or a newer one, so
+correctness does not hang on what the server remembers of tokens. The follower's marks lie in the table
+`follower_mark` here, so that they are restored or lost together with the rows (see `marks`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import clickhouse_connect
+import msgspec
+import pyarrow
+import pyarrow.compute
+import urllib3.exceptions
+from clickhouse_connect.driver import Client
+from clickhouse_connect.driver.exceptions import Error, OperationalError
+
+from results.stores import clickhouse_plan
+from results.stores.changes import Plan
+from results.stores.failures import ClickHouseAway, ClickHouseRefused, RowsMissing
+from results.stores.marks import Mark
+from results.stores.schema import Table, arrow_schema, quoted
+from results.stores.clickhouse_ddl import MARKS_TABLE
+
+# The server is beside us or in the same network: one that does not accept within 3 s is away, and the sync goes on.
+CONNECT_SECONDS_MAX = 3
+# A batch takes well under a second; a merge or a cold disk may hold it up, a dead peer must not hold the sync for long.
+ANSWER_SECONDS_MAX = 30
+INSERT_SETTINGS: dict[str, Any] = {
+    "async_insert": 0,
+    "distributed_foreground_insert": 1,
+    "max_partitions_per_insert_block": 1_000,
+}
+ROWS_PER_MARK = 100_000  # of each so many rows the last mark is kept, for a log that was restored
+MARKS_MAX = 1_000
+KEYS_PER_QUESTION = 2_000  # 80 kB of UUIDs; a statement has at most 256 kB
+# Errors that pass by themselves: timeouts, too much at once, memory, disk, replicas and keeper away.
+PASSING_CODES = frozenset({159, 202, 209, 210, 241, 242, 243, 252, 279, 285, 319, 425, 439, 999})
+UNKNOWN_TABLE = 60
+UNKNOWN_DATABASE = 81
+
+SERVER_WORDS = re.compile(r"server response: (.*?)(?: \(for url [^)]*\))?$", re.DOTALL)
+
+Answered = TypeVar("Answered")
+
+
+class Address(msgspec.Struct, frozen=True):
+    """`http://user:password@host:port/database` in its parts."""
+
+    interface: str
+    host: str
+    port: int
+    username: str
+    password: str
+    database: str
+
+
+def address_of(url: str) -> Address:
+    """The parts of CLICKHOUSE_URL. Raises ClickHouseRefused, without its password, when it is not one."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ClickHouseRefused("CLICKHOUSE_URL is not of the form http://user:password@host:port/database")
+    port = parts.port or (8443 if parts.scheme == "https" else 8123)
+    user, password = unquote(parts.username or "default"), unquote(parts.password or "")
+    return Address(parts.scheme, parts.hostname, port, user, password, parts.path.strip("/") or "default")
+
+
+class ClickHouse:
+    """One ClickHouse. Nothing is connected before the first call; a lost connection is made anew by the next one."""
+
+    def __init__(self, url: str, cluster: str = "") -> None:
+        """`url` is CLICKHOUSE_URL, `cluster` the cluster's name or empty for one server."""
+        self.address = address_of(url)
+        self._cluster = cluster or None
+        self._client: Client | None = None
+
+    def close(self) -> None:
+        """Close the connections, if there are any."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def version(self) -> str:
+        """The server's version; also the way to see whether it is there. Raises ClickHouseAway."""
+        return str(self._ask(lambda client: client.command("SELECT version()", use_database=False)))
+
+    def plan(self) -> Plan:
+        """What the database lacks of the schema."""
+        parameters = {"database": self.address.database}
+        try:
+            columns = self.rows(clickhouse_plan.COLUMNS_QUERY, parameters)
+        except ClickHouseRefused as error:
+            if error.code != UNKNOWN_DATABASE:
+                raise
+            columns = []
+        return clickhouse_plan.plan(columns, self._cluster)
+
+    def migrate(self) -> list[str]:
+        """Make all additions and return them as sentences; a second call returns none.
+
+        Raises DestructiveChange, and changes nothing, when the models ask for anything else.
+        """
+        wanted = self.plan()
+        wanted.check()
+        create = clickhouse_plan.database_ddl(self.address.database, self._cluster)
+        self._ask(lambda client: client.command(create, use_database=False))
+        for change in wanted.changes:
+            self._command(change.statement)
+        return wanted.lines
+
+    def insert(self, table: Table, rows: pyarrow.Table, token: str = "") -> int:
+        """Insert rows of the log (`duck.read_between`) and return their number, once all of them were seen there.
+
+        `token` identifies the batch; empty takes the hash of its bytes. May be repeated at will. Raises RowsMissing
+        when the server acknowledged them and does not have them, ClickHouseAway, ClickHouseRefused.
+        """
+        if not rows.num_rows:
+            return 0
+        block = _arrow_stream(rows)
+        settings = {**INSERT_SETTINGS, "insert_deduplication_token": token or batch_token(block)}
+        self._insert_block(table, rows.column_names, block, settings)
+        if self._missing_keys(table, rows):
+            # The server remembers the token of rows that it no longer has (a dropped partition, a truncated table).
+            self._insert_block(table, rows.column_names, block, {**INSERT_SETTINGS, "insert_deduplicate": 0})
+            missing = self._missing_keys(table, rows)
+            if missing:
+                raise RowsMissing(f"ClickHouse took {rows.num_rows} rows of {table.name} and lacks {missing} keys")
+        return rows.num_rows
+
+    def marks(self) -> list[Mark]:
+        """The follower's marks, newest position first; none in a database that nobody has fed."""
+        query = f"SELECT seq, mark FROM {MARKS_TABLE} FINAL ORDER BY seq DESC LIMIT {MARKS_MAX}"
+        return [Mark(*row) for row in self._ask(lambda client: _rows(client, query, {}))]
+
+    def confirm(self, mark: Mark, at_us: int) -> None:
+        """Keep the mark, once everything up to it was inserted. `at_us` is now: of one bucket the latest counts."""
+        row = pyarrow.table(
+            {
+                "bucket": pyarrow.array([mark.seq // ROWS_PER_MARK], pyarrow.int64()),
+                "seq": pyarrow.array([mark.seq], pyarrow.int64()),
+                "mark": pyarrow.array([mark.row]),
+                "at": pyarrow.array([at_us], pyarrow.timestamp("us", "UTC")),
+            }
+        )
+        settings = {**INSERT_SETTINGS, "insert_deduplicate": 0}
+        block = _arrow_stream(row)
+        self._ask(lambda client: client.raw_insert(MARKS_TABLE, row.column_names, block, settings, fmt="ArrowStream"))
+
+    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """The rows of a SELECT; values go in as `{name:Type}` parameters. Decimals come exact, times aware."""
+        return self._ask(lambda client: _rows(client, query, parameters or {}))
+
+    def newest(self, table: Table) -> pyarrow.Table:
+        """The newest version of every row by key, in the types that DuckDB gives too. For tests and small tables."""
+        uuids = [quoted(column.name) for column in table.log_columns if column.kind == "uuid"]
+        replaced = f" REPLACE ({', '.join(f'toString({name}) AS {name}' for name in uuids)})" if uuids else ""
+        query = f"SELECT *{replaced} FROM {quoted(table.name)} ORDER BY {quoted(table.key)}"
+        rows = self._ask(lambda client: client.query_arrow(query))
+        return rows.cast(pyarrow.schema([field.with_nullable(True) for field in arrow_schema(table)]))
+
+    def _command(self, statement: str) -> None:
+        self._ask(lambda client: client.command(statement))
+
+    def _insert_block(self, table: Table, names: list[str], block: bytes, settings: dict[str, Any]) -> None:
+        name = quoted(table.log_name)
+        self._ask(lambda client: client.raw_insert(name, names, block, settings, fmt="ArrowStream"))
+
+    def _missing_keys(self, table: Table, rows: pyarrow.Table) -> int:
+        """How many keys of the batch ClickHouse lacks, at their version of the batch or a newer one."""
+        newest = rows.group_by(table.key).aggregate([("version", "max")])
+        wanted = dict(zip(newest[table.key].to_pylist(), newest["version_max"].to_pylist(), strict=True))
+        if self._keys_of_batch(table, rows) == len(wanted):
+            return 0
+        found = dict(self._versions(table, list(wanted)))
+        return sum(found.get(key, -1) < version for key, version in wanted.items())
+
+    def _keys_of_batch(self, table: Table, rows: pyarrow.Table) -> int:
+        """The quick answer, right unless merges took rows of the batch for newer ones that were sent before."""
+        query = (
+            f"SELECT uniqExact({quoted(table.key)}) FROM {quoted(table.log_name)} WHERE day >= {{first_day:Date32}} "
+            "AND day <= {last_day:Date32} AND seq >= {first_seq:Int64} AND seq <= {last_seq:Int64}"
+        )
+        days, numbers = pyarrow.compute.min_max(rows["day"]), pyarrow.compute.min_max(rows["seq"])
+        parameters = {
+            "first_day": days["min"].as_py(),
+            "last_day": days["max"].as_py(),
+            "first_seq": numbers["min"].as_py(),
+            "last_seq": numbers["max"].as_py(),
+        }
+        return int(self.rows(query, parameters)[0][0])
+
+    def _versions(self, table: Table, keys: list[str]) -> Iterator[tuple[Any, ...]]:
+        """The newest version of each of these keys that ClickHouse has."""
+        key = quoted(table.key)
+        select = f"SELECT toString({key}), max(version) FROM {quoted(table.log_name)}"
+        query = f"{select} WHERE {key} IN %(keys)s GROUP BY {key}"
+        for start in range(0, len(keys), KEYS_PER_QUESTION):
+            yield from self.rows(query, {"keys": keys[start : start + KEYS_PER_QUESTION]})
+
+    def _ask(self, question: Callable[[Client], Answered]) -> Answered:
+        try:
+            if self._client is None:
+                self._client = _connected(self.address)
+            return question(self._client)
+        except Error as error:
+            raise _failure(error, self.address) from error
+
+
+def batch_token(block: bytes) -> str:
+    """The token of a frozen batch: a hash of its bytes."""
+    return hashlib.blake2b(block, digest_size=16).hexdigest()
+
+
+def _connected(address: Address) -> Client:
+    client = clickhouse_connect.get_client(
+        interface=address.interface,
+        host=address.host,
+        port=address.port,
+        username=address.username,
+        password=address.password,
+        database="default",
+        connect_timeout=CONNECT_SECONDS_MAX,
+        send_receive_timeout=ANSWER_SECONDS_MAX,
+        query_retries=0,
+        autogenerate_session_id=False,
+        tz_mode="aware",
+        dedicated_pool=True,
+        compress=False,
+    )
+    client.database = address.database  # only now: `migrate` is what makes it
+    client.http_retries = 0  # type: ignore[attr-defined]  # clickhouse-connect repeats by itself what may be repeated
+    return client
+
+
+def _rows(client: Client, query: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in client.query(query, parameters=dict(parameters)).result_rows]
+
+
+def _arrow_stream(rows: pyarrow.Table) -> bytes:
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows.combine_chunks())
+    return sink.getvalue().to_pybytes()
+
+
+def _failure(error: Error, address: Address) -> ClickHouseAway | ClickHouseRefused:
+    """What a person and the sync need to know of a client's error: whether to try again, and who said what."""
+    code = int(getattr(error, "code", None) or 0)
+    where = f"ClickHouse at {address.host}:{address.port}"
+    if code in PASSING_CODES or (not code and isinstance(error, OperationalError)):
+        return ClickHouseAway(f"{where} is away: {_reason(error)}")
+    hint = "; `manage.py warehouse migrate` makes the tables" if code in (UNKNOWN_TABLE, UNKNOWN_DATABASE) else ""
+    return ClickHouseRefused(f"{where} refused: {_reason(error)}{hint}", code)
+
+
+def _reason(error: BaseException) -> str:
+    """The server's own words, or else those of the innermost error, without addresses and parameters."""
+    text = str(error)
+    found = SERVER_WORDS.search(text)
+    if found:
+        return found[1].strip()
+    reason = (text or type(error).__name__).splitlines()[0]
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            reason = inner.strerror
+        elif isinstance(inner, TimeoutError | urllib3.exceptions.TimeoutError):
+            reason = "no answer in time"
+        inner = inner.__cause__ or inner.__context__
+    return reason
