@@ -10,7 +10,9 @@ from pathlib import Path
 
 from django.contrib.auth.models import Group, User
 
-ROLES = {"analyst": "analyst", "staff": "staff", "admin": "administrator"}
+from paperdesk import roles
+
+ROLES = {"analyst": roles.ANALYST, "staff": roles.STAFF, "admin": roles.ADMINISTRATOR}
 PASSWORD_BYTES = 9
 
 
@@ -29,7 +31,7 @@ def ensure_demo_users(data: Path) -> dict[str, str]:
 
 
 def _create(name: str, password: str) -> None:
-    superuser = ROLES[name] == "administrator"
+    superuser = ROLES[name] == roles.ADMINISTRATOR
     user = User.objects.create_user(name, password=password, is_staff=True, is_superuser=superuser)
     user.groups.set(Group.objects.filter(name=ROLES[name]))
 

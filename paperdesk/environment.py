@@ -146,7 +146,7 @@ def _read_dotenv(file: Path) -> dict[str, str]:
     values: dict[str, str] = {}
     if file.is_file():
 
-        class DotEnv(environ.Env):  # type: ignore[misc]
+        class DotEnv(environ.Env):
             """django-environ writes what it reads into this, by default os.environ."""
 
             ENVIRON = values
