@@ -1,0 +1,33 @@
+"""Addresses of the API: `/api/v1/`, its description `/api/schema/`, and a page to read and try it, `/api/docs/`.
+
+Read-only; a session or a token (`Authorization: Token ...`, made by `manage.py drf_create_token USER`) is needed.
+"""
+
+from django.contrib.auth.decorators import login_required
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.routers import DefaultRouter
+
+from results import api as results
+from trading import api as trading
+
+router = DefaultRouter()
+router.register("trades", trading.PaperTradeViewSet)
+router.register("leg-outs", trading.LegOutEventViewSet)
+router.register("funding-payments", trading.FundingPaymentViewSet)
+router.register("daily-metrics", trading.DailyMetricsViewSet)
+router.register("portfolio-snapshots", trading.PortfolioSnapshotViewSet)
+router.register("results", results.TradeResultViewSet)
+router.register("result-metrics", results.ResultMetricsViewSet)
+router.register("reconciliations", results.TradeReconciliationViewSet)
+router.register("reconciliation-breaks", results.TradeReconciliationBreakViewSet)
+
+schema = SpectacularAPIView.as_view(permission_classes=[IsAuthenticated])
+docs = SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="paperdesk/api_docs.html")
+
+urlpatterns = [
+    path("v1/", include(router.urls)),
+    path("schema/", schema, name="schema"),
+    path("docs/", login_required(docs), name="docs"),
+]

@@ -1,0 +1,80 @@
+"""The API's endpoints over the tables of trading, and the portfolios as they stand now."""
+
+from __future__ import annotations
+
+import django_filters
+from django.db.models import Q, QuerySet
+from drf_spectacular.utils import extend_schema
+
+from paperdesk.rest import MirrorViewSet, filters_of, serializer_of
+from trading.domain.orders import Leg
+from trading.domain.trades import ExitReason, Hedge, TradeStatus
+from trading.models import DailyMetrics, FundingPayment, LegOutEvent, PaperTrade, PortfolioSnapshot
+
+
+def _either_leg(rows: QuerySet[PaperTrade], name: str, value: str) -> QuerySet[PaperTrade]:
+    return rows.filter(Q(long_exchange=value) | Q(short_exchange=value))
+
+
+@extend_schema(tags=["trading"])
+class PaperTradeViewSet(MirrorViewSet):
+    """Paper trades, the latest entry first."""
+
+    queryset = PaperTrade.objects.all()
+    serializer_class = serializer_of(PaperTrade)
+    filterset_class = filters_of(
+        PaperTrade,
+        time="entry_time",
+        equal=("portfolio", "symbol", "long_exchange", "short_exchange", "legged_out", "origin"),
+        choices={"status": list(TradeStatus), "exit_reason": list(ExitReason)},
+        ranges=("actual_profit_usd", "position_size_usd", "entry_spread_bps"),
+        more={"exchange": django_filters.CharFilter(method=_either_leg, help_text="Venue of either leg.")},
+    )
+
+
+@extend_schema(tags=["trading"])
+class LegOutEventViewSet(MirrorViewSet):
+    """Leg-outs, the latest first; the key is the trade's id."""
+
+    queryset = LegOutEvent.objects.all()
+    serializer_class = serializer_of(LegOutEvent)
+    filterset_class = filters_of(
+        LegOutEvent,
+        time="timestamp",
+        equal=("trade_id", "portfolio", "symbol", "hedge_executed", "reason"),
+        choices={"filled_leg": list(Leg), "hedge": list(Hedge)},
+        ranges=("hedge_loss",),
+    )
+
+
+@extend_schema(tags=["trading"])
+class FundingPaymentViewSet(MirrorViewSet):
+    """Funding of legs, the latest settlement first."""
+
+    queryset = FundingPayment.objects.all()
+    serializer_class = serializer_of(FundingPayment)
+    filterset_class = filters_of(
+        FundingPayment,
+        time="settled_at",
+        equal=("trade_id", "portfolio", "exchange", "symbol"),
+        choices={"leg": list(Leg)},
+        ranges=("cash_usd",),
+    )
+
+
+@extend_schema(tags=["trading"])
+class DailyMetricsViewSet(MirrorViewSet):
+    """Metrics of portfolios' UTC days, the latest day first; the key is `portfolio:date`."""
+
+    queryset = DailyMetrics.objects.all()
+    serializer_class = serializer_of(DailyMetrics)
+    filterset_class = filters_of(DailyMetrics, time="date", equal=("portfolio",), ranges=("daily_pnl",))
+
+
+@extend_schema(tags=["trading"])
+class PortfolioSnapshotViewSet(MirrorViewSet):
+    """States of portfolios, one a UTC day, the latest day first; the key is `portfolio:date`."""
+
+    queryset = PortfolioSnapshot.objects.all()
+    serializer_class = serializer_of(PortfolioSnapshot)
+    filterset_class = filters_of(PortfolioSnapshot, time="date", equal=("portfolio",), ranges=("cumulative_pnl",))
