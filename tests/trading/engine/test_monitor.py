@@ -1,0 +1,180 @@
+"""The monitor marks, asks for exits, and records days; it never writes a trade (rulings 12, 17, 19, 21)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal as D
+
+import msgspec
+import pytest
+
+from tests.trading.domain.test_portfolio import trade_of
+from tests.trading.domain.test_vectors import TRADE, closed_trade
+from trading.domain.instruments import Instrument, Venue
+from trading.domain.portfolio import PortfolioState
+from trading.domain.strategy import Desk, Pair, Strategy
+from trading.domain.trades import Trade, TradeStatus
+from trading.domain.units import DAY_US, MICROSECONDS
+from trading.engine.clock import EventClock
+from trading.engine.marks import Quote
+from trading.engine.monitor import RECORD_INTERVAL_US, Findings, Monitor, PortfolioView
+from trading.engine.snapshot import snapshot
+
+NOON_US = 20_000 * DAY_US + DAY_US // 2
+
+
+def desk() -> Desk:
+    venues = tuple(Venue(name, D("0.0002"), D("0.0005")) for name in ("a", "b"))
+    instruments = tuple(
+        Instrument(name, "BTCUSDT", "BTC", "USDT", "linear_perpetual", D("0.1"), D("0.0001")) for name in ("a", "b")
+    )
+    strategy = Strategy(
+        prefix="strategy",
+        name="Test",
+        pairs=(Pair("a:BTCUSDT", "b:BTCUSDT"),),
+        funding_convergence_threshold=D("0.0001"),
+    )
+    return Desk(venues, instruments, (strategy,))
+
+
+class FakeStore:
+    """Holds a view in memory, with the same compare-and-set promise as the Redis store."""
+
+    def __init__(self, view: PortfolioView) -> None:
+        self.view = view
+        self.written: list[Findings] = []
+
+    def read(self) -> PortfolioView:
+        return self.view
+
+    def write(self, view: PortfolioView, findings: Findings) -> bool:
+        if view.state is not self.view.state:
+            return False
+        self.written.append(findings)
+        self.view = msgspec.structs.replace(self.view, track=findings.track)
+        return True
+
+
+class FakeMarket:
+    def __init__(self, **quotes: Quote) -> None:
+        self.by_instrument = {f"{venue}:BTCUSDT": quote for venue, quote in quotes.items()}
+
+    def quotes(self, now_us: int) -> Mapping[str, Quote]:
+        return self.by_instrument
+
+
+class FakeCommands:
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str, str, int]] = []
+
+    def send_exit(self, prefix: str, trade_id: str, reason: str, expires_us: int) -> None:
+        self.sent.append((prefix, trade_id, reason, expires_us))
+
+
+def active_trade(**changes: object) -> Trade:
+    """Long 0.1176 from 42400, short from 42460; fees paid 0."""
+    trade = closed_trade(TRADE["pnl_identity"])
+    changes["long_order"] = msgspec.structs.replace(trade.long_order, exchange="a")
+    changes["short_order"] = msgspec.structs.replace(trade.short_order, exchange="b")
+    empty = {"orders": (), "funding_long_usd": D(0), "funding_short_usd": D(0), "status": TradeStatus.ACTIVE}
+    return msgspec.structs.replace(trade, **{**empty, **changes})
+
+
+def quote(price: str, rate: str | None = None) -> Quote:
+    return Quote(D(price), D(price), None if rate is None else D(rate))
+
+
+def watch(
+    trade: Trade | None, market: FakeMarket, now_us: int = NOON_US
+) -> tuple[Monitor, FakeStore, FakeCommands, EventClock]:
+    trades = () if trade is None else (trade,)
+    state = PortfolioState.new(D(20_000), NOON_US)
+    for one in trades:
+        state = state.opened(one)
+    store, commands, clock = FakeStore(PortfolioView(state, trades)), FakeCommands(), EventClock(now_us)
+    return Monitor(desk(), {"strategy": store}, market, commands, clock), store, commands, clock
+
+
+def test_a_trade_at_its_profit_target_is_asked_to_exit_with_a_command_that_expires() -> None:
+    # 5 bps of 5000 is 2.5; +0.1176 * (42440 - 42400) + 0.1176 * (42460 - 42410) = 10.584, minus fees 0.0005 of both
+    monitor, store, commands, _ = watch(active_trade(), FakeMarket(a=quote("42440"), b=quote("42410")))
+    tick = monitor.tick()
+    assert commands.sent == [("strategy", "t", "profit_target", NOON_US + 3 * MICROSECONDS)]
+    unrealised = tick.portfolios[0].findings.unrealised_usd
+    assert unrealised == pytest.approx(D("10.584") - D("0.1176") * D("0.0005") * (D(42440) + D(42410)), abs=D("1e-9"))
+    assert store.written
+
+
+def test_a_trade_between_its_limits_is_left_alone() -> None:
+    monitor, _, commands, _ = watch(active_trade(), FakeMarket(a=quote("42410"), b=quote("42450")))
+    monitor.tick()
+    assert commands.sent == []
+
+
+@pytest.mark.parametrize("status", [TradeStatus.PENDING, TradeStatus.EXITING])
+def test_only_active_trades_are_asked_to_exit(status: TradeStatus) -> None:
+    monitor, _, commands, _ = watch(active_trade(status=status), FakeMarket(a=quote("42900"), b=quote("42000")))
+    monitor.tick()
+    assert commands.sent == []
+
+
+def test_a_missing_price_makes_marks_and_equity_unknown_and_triggers_nothing() -> None:
+    monitor, _, commands, _ = watch(active_trade(), FakeMarket(a=quote("99999")))
+    findings = monitor.tick().portfolios[0].findings
+    assert findings.unrealised_usd is None
+    assert math.isnan(findings.marks.unrealised_usd[0])
+    assert commands.sent == []
+    assert findings.track.equity.last_equity == D(20_000)
+
+
+def test_converged_funding_exits_only_when_a_rate_is_known_on_both_legs() -> None:
+    trade = active_trade(funding_delta_entry=D("0.001"))
+    known = FakeMarket(a=quote("42410", "0.0001"), b=quote("42450", "0.0001"))
+    monitor, _, commands, _ = watch(trade, known)
+    monitor.tick()
+    assert [reason for _, _, reason, _ in commands.sent] == ["funding_convergence"]
+    missing = FakeMarket(a=quote("42410", "0.0001"), b=quote("42450"))
+    monitor, _, commands, _ = watch(trade, missing)
+    monitor.tick()
+    assert commands.sent == []
+
+
+def test_metrics_are_not_written_when_the_state_has_moved_on() -> None:
+    monitor, store, _, _ = watch(None, FakeMarket())
+    view = store.view
+    store.read = lambda: msgspec.structs.replace(view, state=view.state.opened(trade_of("z", "10", "0")))  # type: ignore[method-assign]
+    assert monitor.tick().portfolios[0].written is False
+    assert store.written == []
+
+
+def test_rows_are_recorded_at_most_once_a_minute_and_only_after_a_change() -> None:
+    monitor, store, _, clock = watch(active_trade(), FakeMarket(a=quote("42410"), b=quote("42450")))
+    assert len(monitor.tick().portfolios[0].findings.records) == 1
+    clock.move_to(NOON_US + 2 * RECORD_INTERVAL_US)
+    assert monitor.tick().portfolios[0].findings.records == ()  # nothing has changed
+    changed = store.view.state.opened(trade_of("z", "10", "0"))
+    store.view = msgspec.structs.replace(store.view, state=changed)
+    assert len(monitor.tick().portfolios[0].findings.records) == 1
+
+
+def test_the_first_tick_of_a_day_records_the_day_before() -> None:
+    monitor, _, _, clock = watch(active_trade(), FakeMarket(a=quote("42410"), b=quote("42450")))
+    first = monitor.tick().portfolios[0].findings
+    clock.move_to(NOON_US + DAY_US)
+    second = monitor.tick().portfolios[0].findings
+    assert second.finished is not None and second.finished.date == first.daily.date
+    assert second.daily.date > first.daily.date
+    assert [record.metrics.date for record in second.records] == [first.daily.date]
+    assert len(second.track.equity.returns) == 1
+
+
+def test_the_snapshot_shows_each_open_trade_with_its_mark_and_queue_progress() -> None:
+    monitor, _, _, _ = watch(active_trade(), FakeMarket(a=quote("42440"), b=quote("42410")))
+    documents = {"strategy": {"metrics": {"total_trades": 0}, "daily": {}, "leg_outs": []}}
+    shown = snapshot(monitor.tick(), 7, documents, {"name": "test"}, {}, [], ["an alarm"])
+    part = shown["portfolios"][0]
+    assert (shown["seq"], shown["alarms"], part["trades_total"]) == (7, ["an alarm"], 1)
+    row = part["trades"][0]
+    assert row["unrealised_usd"] == "5.594820"  # 10.584 - 0.1176 * 0.0005 * 84850
+    assert (row["long_progress"], row["long_status"]) == (1.0, "Filled")

@@ -1,0 +1,90 @@
+"""The snapshot that browsers see: one JSON object, newest only, built from a monitor tick.
+
+Money and prices are strings (exact); ages milliseconds, spreads basis points. Objects of the documents
+(`metrics`, `daily`, `leg_outs`) are taken over as they are on their keys.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trading.domain.orders import Leg, Order, OrderStatus
+from trading.domain.queue import progress_fraction
+from trading.domain.trades import Trade
+from trading.domain.units import text_of
+from trading.engine.monitor import PortfolioTick, Tick
+
+TRADES_SHOWN_MAX = 200
+LEG_OUTS_SHOWN_MAX = 10
+
+
+def snapshot(
+    tick: Tick,
+    sequence: int,
+    documents: Mapping[str, Mapping[str, Any]],
+    feed: Mapping[str, Any],
+    sync: Mapping[str, Any],
+    markets: Sequence[Mapping[str, Any]],
+    alarms: Sequence[str],
+) -> dict[str, Any]:
+    """The snapshot of a tick. `documents` has, per prefix, `metrics`, `daily` and `leg_outs` as on the wire."""
+    return {
+        "seq": sequence,
+        "at_us": tick.at_us,
+        "feed": dict(feed),
+        "tick": {"at_us": tick.at_us, "duration_ms": round(tick.duration_ms, 3)},
+        "sync": dict(sync),
+        "alarms": list(alarms),
+        "markets": list(markets),
+        "portfolios": [portfolio_part(one, documents[one.strategy.prefix]) for one in tick.portfolios],
+    }
+
+
+def portfolio_part(one: PortfolioTick, documents: Mapping[str, Any]) -> dict[str, Any]:
+    """One portfolio: the documents' metrics, equity, and its newest open trades."""
+    marks = one.findings.marks
+    rows = list(zip(one.view.trades, marks.unrealised_usd, marks.spread_bps, strict=True))[-TRADES_SHOWN_MAX:]
+    unrealised = one.findings.unrealised_usd
+    equity = one.findings.track.equity
+    return {
+        "prefix": one.strategy.prefix,
+        "name": one.strategy.name,
+        "metrics": documents["metrics"],
+        "daily": documents["daily"],
+        "equity_usd": text_of(equity.last_equity),
+        "unrealised_usd": None if unrealised is None else text_of(unrealised),
+        "max_drawdown": float(equity.max_drawdown),
+        "trades_total": len(one.view.trades),
+        "trades": [trade_part(trade, float(usd), float(bps)) for trade, usd, bps in reversed(rows)],
+        "leg_outs": list(documents["leg_outs"])[:LEG_OUTS_SHOWN_MAX],
+    }
+
+
+def trade_part(trade: Trade, unrealised_usd: float, spread_now_bps: float) -> dict[str, Any]:
+    """One open trade; what cannot be marked is null."""
+    known = not math.isnan(unrealised_usd)
+    return {
+        "id": trade.id,
+        "symbol": trade.symbol,
+        "long_exchange": trade.long_exchange,
+        "short_exchange": trade.short_exchange,
+        "status": trade.status.value,
+        "entry_time_us": trade.entry_us,
+        "position_size_usd": text_of(trade.position_size_usd),
+        "entry_spread_bps": text_of(trade.entry_spread_bps),
+        "spread_now_bps": None if math.isnan(spread_now_bps) else f"{spread_now_bps:.4f}",
+        "unrealised_usd": f"{unrealised_usd:.6f}" if known else None,
+        "unrealised_bps": f"{unrealised_usd / float(trade.position_size_usd) * 10_000:.4f}" if known else None,
+        "long_progress": progress_of(trade.entry_order(Leg.LONG)),
+        "short_progress": progress_of(trade.entry_order(Leg.SHORT)),
+        "long_status": trade.long_order.status.value,
+        "short_status": trade.short_order.status.value,
+        "exit_reason": trade.exit_reason,
+    }
+
+
+def progress_of(order: Order) -> float:
+    """How far an entry order is on its way to a fill, from 0 to 1."""
+    return 1.0 if order.status is OrderStatus.FILLED else round(progress_fraction(order.queue), 4)
