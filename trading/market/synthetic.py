@@ -2,7 +2,7 @@
 
 Each symbol has a mid; each venue asks a little more or less for it, and now and then a lot (an excursion: the spread
 between venues opens beyond the fees, holds, may open further, and closes). Market orders come in waves that reach
-most venues and both sides within a third of a second, so that resting orders fill within seconds; in a burst many
+most venues and both sides within a quarter of a second, so that resting orders fill within seconds; in a burst many
 waves follow each other. A venue falls silent now and then: a FeedGap per instrument, seconds of nothing, then
 snapshots. Perpetuals have funding rates with settlement instants at whole intervals.
 """
@@ -29,13 +29,14 @@ OTHER_FIRST_PRICE = 100.0
 LEVEL_NOTIONAL_USD = 15_000.0
 
 WAVE_SECONDS_MEAN = 1.5  # per symbol
-WAVE_SPREAD_US = 300_000
+WAVE_SPREAD_US = 250_000
 WAVE_REACH = 0.85  # the probability that a wave reaches a given side of a given venue
 BURST_SECONDS_MEAN = 25.0  # per symbol
 BURST_US = 2_500_000
 BURST_WAVES = 10
 EXCURSION_SECONDS_MEAN = 75.0  # per instrument
-SILENCE_SECONDS_MEAN = 75.0  # per venue
+FIRST_EXCURSION_SECONDS_MEAN = 30.0  # so that a demo has something to show at once
+SILENCE_SECONDS_MEAN = 60.0  # per venue
 SILENCE_SECONDS = (2.0, 6.0)
 FUNDING_US = 5 * SECOND_US
 MESSAGES_PER_WAVE_SIDE = 2.0
@@ -137,7 +138,7 @@ class _Market:
     def _begin(self) -> None:
         for traded in self._traded:
             self._at(0, partial(self._appear, traded))
-            self._later(0, EXCURSION_SECONDS_MEAN, partial(self._excursion, traded))
+            self._later(0, FIRST_EXCURSION_SECONDS_MEAN, partial(self._excursion, traded))
             if traded.instrument.contract_type != "spot":
                 self._at(self._random.randrange(FUNDING_US), partial(self._funding, traded))
         for mid in {id(traded.mid): traded.mid for traded in self._traded}.values():

@@ -16,7 +16,7 @@ MID_VOLATILITY_BPS = 0.15  # per square root of a second
 BURST_VOLATILITY_FACTOR = 3.0
 NOISE_BPS = 0.5  # standard deviation of a venue's ordinary basis
 NOISE_RETURN_SECONDS = 20.0
-RAMP_US = 400_000
+RAMP_US = 50_000
 
 
 class Mid:
@@ -50,10 +50,10 @@ class Excursion(msgspec.Struct, frozen=True):
 
     @classmethod
     def drawn(cls, start_us: int, random: Random) -> Excursion:
-        """One that is mostly worth more than a round trip's fees; three in ten move on against who entered."""
+        """One that is mostly worth more than a round trip's fees; one in five moves on against who entered."""
         sign = random.choice((-1.0, 1.0))
-        first = random.uniform(18.0, 42.0)
-        goes_on = random.random() < 0.3
+        first = random.uniform(20.0, 48.0)
+        goes_on = random.random() < 0.2
         return cls(
             start_us=start_us,
             first_bps=sign * first,
