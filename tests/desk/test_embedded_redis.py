@@ -82,9 +82,9 @@ def test_what_could_lose_trades_is_found(tmp_path: Path, options: dict[str, str]
 
 
 def test_a_redis_without_aof_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    with redis_with(tmp_path, appendonly="no") as url:
-        with pytest.raises(UnsafeRedis, match=r"has appendonly off\. Set `appendonly yes`"):
-            refuse_unsafe_redis(url)
+    refusal = pytest.raises(UnsafeRedis, match=r"has appendonly off\. Set `appendonly yes`")
+    with redis_with(tmp_path, appendonly="no") as url, refusal:
+        refuse_unsafe_redis(url)
 
 
 def test_a_replica_is_refused(tmp_path: Path, redis_server: str) -> None:

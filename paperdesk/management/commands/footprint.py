@@ -1,5 +1,6 @@
 """`manage.py footprint`: memory and processor share of each process of the running desk."""
 
+import contextlib
 import json
 import time
 from argparse import ArgumentParser
@@ -58,39 +59,34 @@ def measure(desk: Desk, seconds: float) -> list[dict[str, Any]]:
 
     PSS counts a page that processes share once over all of them, so that its sum is what the desk really takes.
     """
-    before = {name: _cpu_seconds(pid) for name, pid in _named_pids(desk).items()}
+    before = {name: _cpu_seconds(members) for name, members in _families(desk).items()}
     began = time.monotonic()
     time.sleep(seconds)
     elapsed = time.monotonic() - began
     rows = []
-    for name, pid in _named_pids(desk).items():
-        members = _family(pid)
+    for name, members in _families(desk).items():
         memory = [process.memory_full_info() for process in members]
         rows.append(
             {
                 "process": name,
-                "pid": pid,
+                "pid": members[0].pid,
                 "rss_mb": round(sum(part.rss for part in memory) / MEGABYTE, 1),
                 "pss_mb": round(sum(getattr(part, "pss", part.rss) for part in memory) / MEGABYTE, 1),
-                "cores": round((_cpu_seconds(pid) - before.get(name, 0.0)) / elapsed, 4),
+                "cores": round(max(0.0, _cpu_seconds(members) - before.get(name, 0.0)) / elapsed, 4),
             }
         )
     return rows
 
 
-def _named_pids(desk: Desk) -> dict[str, int]:
-    return {name: pid for name, pid in {"desk": desk.pid, **desk.pids}.items() if psutil.pid_exists(pid)}
+def _families(desk: Desk) -> dict[str, list[psutil.Process]]:
+    """The desk alone, and each of its programs that lives with the program's own children."""
+    families = {"desk": [psutil.Process(desk.pid)]}
+    for name, pid in desk.pids.items():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            program = psutil.Process(pid)
+            families[name] = [program, *program.children(recursive=True)]
+    return families
 
 
-def _family(pid: int) -> list[psutil.Process]:
-    """A child with its own children; the desk alone, for its children are listed by name."""
-    process = psutil.Process(pid)
-    return [process, *([] if process.children() and _is_desk(process) else process.children(recursive=True))]
-
-
-def _is_desk(process: psutil.Process) -> bool:
-    return "desk" in process.cmdline()
-
-
-def _cpu_seconds(pid: int) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in _family(pid))
+def _cpu_seconds(members: list[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in members)

@@ -18,6 +18,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--data", metavar="DIR", help="data folder (PAPERDESK_DATA; default var/)")
         parser.add_argument("--json", action="store_true", help="usable values, passwords included")
 
     def handle(self, *args: Any, **options: Any) -> None:
