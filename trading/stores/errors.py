@@ -45,3 +45,7 @@ class StateMoved(StoreError):
 
 class WireError(StoreError):
     """A record on a documented key cannot be read: the sentence names key, field and value."""
+
+
+class IncompleteHash(WireError):
+    """A result hash lacks a required field; another program may be about to add it."""

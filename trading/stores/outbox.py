@@ -48,18 +48,25 @@ class Outbox:
     def __init__(self, tables: Mapping[str, TableShape]) -> None:
         self._tables = tables
 
-    def entry(self, table: str, row: Row) -> dict[str, str]:
-        """The entry of a canonical row, sealed with its hash.
+    def table(self, name: str) -> TableShape:
+        """The shape of a table. Raises UnknownTable."""
+        if name not in self._tables:
+            raise UnknownTable(f"no durable table is called {name!r}; there are {sorted(self._tables)}")
+        return self._tables[name]
+
+    def sealed(self, table: str, row: Row) -> Row:
+        """The canonical row in schema order with its hash.
 
         Raises UnknownTable, or results.domain.canonical.RowMismatch when the row has not exactly the columns.
         """
-        if table not in self._tables:
-            raise UnknownTable(f"no durable table is called {table!r}; there are {sorted(self._tables)}")
-        shape = self._tables[table]
-        row = sealed(shape.columns, row)
+        return sealed(self.table(table).columns, row)
+
+    def entry(self, table: str, row: Row) -> dict[str, str]:
+        """The stream entry of a canonical row, sealed with its hash. Raises like `sealed`."""
+        row = self.sealed(table, row)
         return {
             "table": table,
-            "id": str(row[shape.key]),
+            "id": str(row[self.table(table).key]),
             "version": str(row["version"]),
             "row": row_text(row),
         }

@@ -1,53 +1,170 @@
 """A portfolio in Redis: read whole at the start, then written by one atomic step per transition.
 
 The store keeps the raw strings that the domain values came from and compares them in every step, so that a second
-writer is noticed and never overwritten (ruling 17). Fields that other programs added to our records are kept.
+writer is noticed and never overwritten (ruling 17). Fields that other programs add to our records are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
 from redis import Redis
 
+from trading.domain.metrics import portfolio_metrics
 from trading.domain.portfolio import PortfolioState
 from trading.domain.trades import Trade
-from trading.stores.errors import WireError
+from trading.domain.units import text_of
+from trading.stores import keys, wire
+from trading.stores.connection import answering, members_of, raw_of, raws_of
+from trading.stores.errors import LeaseLost, StepConflict, WireError
+from trading.stores.held import Held, HeldTrade, Surroundings
+from trading.stores.keys import PortfolioKeys
 from trading.stores.lease import Lease
+from trading.stores.merge import adopt_annotations, was_applied
 from trading.stores.outbox import Outbox
+from trading.stores.step import Step, StepRunner
 from trading.stores.transition import Transition
+from trading.stores.transition_step import TransitionStep
+
+MERGES_MAX = 8  # other programs annotate a record now and then; one that always does is a fault to be seen
 
 
 class PortfolioStore:
     """The records of one portfolio. Only the engine that holds `lease` writes them; None: a replay of its own."""
 
-    unreadable: dict[str, WireError]
-
     def __init__(self, client: Redis, prefix: str, outbox: Outbox, lease: Lease | None = None) -> None:
-        raise NotImplementedError
+        self.keys = PortfolioKeys(prefix)
+        self.unreadable: dict[str, WireError] = {}
+        self._client = client
+        self._outbox = outbox
+        self._lease = lease
+        self._runner = StepRunner(client)
+        self._held = Held()
 
     def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
         """The portfolio's state (None: there is none yet) and its open trades by id, those of other programs too
-        (`origin` "foreign"). What cannot be read is in `unreadable` by key."""
-        raise NotImplementedError
+        (`origin` "foreign"). What cannot be read is in `unreadable` by key. Raises WireError for the state."""
+        self._held, self.unreadable = Held(), {}
+        with answering(f"reading portfolio {self.keys.prefix}"):
+            raw = raw_of(self._client, self.keys.state)
+            listed = members_of(self._client, self.keys.active_trades)
+            if raw is not None:
+                self._held.state_raw, self._held.state = raw, wire.decode_state(raw, self.keys.state)
+            owned = self._held.state.active_trades if self._held.state else ()
+            self._read_trades(sorted(listed.union(owned)))
+        return self._held.state, {trade_id: held.trade for trade_id, held in self._held.trades.items()}
 
-    def create(self, state: PortfolioState) -> None:
-        """Writes the state of a portfolio that does not exist yet. Raises StepConflict if it does."""
-        raise NotImplementedError
+    def create(self, state: PortfolioState, name: str = "") -> None:
+        """Writes the state of a portfolio that does not exist yet, and its line in the list of portfolios under
+        `name` (the prefix by default). Raises StepConflict if it exists."""
+        raw = wire.encode_state(state)
+        metrics = wire.encode_metrics(portfolio_metrics(state, state.started_us))
+        about = {
+            "name": name or self.keys.prefix,
+            "starting_capital": text_of(state.starting_capital),
+            "started_us": state.started_us,
+        }
+        step = self._under_lease(Step(f"create:{self.keys.prefix}:{uuid.uuid4()}"))
+        step.expect(self.keys.state, None).set(self.keys.state, raw).set(self.keys.metrics, metrics)
+        self._runner.run(step.hset(keys.PORTFOLIOS, {self.keys.prefix: msgspec.json.encode(about)}))
+        self._held = Held(raw, state)
 
     def commit(self, transition: Transition) -> list[str]:
-        """Writes the transition in one step; returns the outbox's stream ids.
+        """Writes the transition in one step; returns the outbox's stream ids (none if it was found written).
 
         Raises StateMoved when another program changed a record that the transition came from (nothing was written),
         LeaseLost, and RedisAway when the outcome is unknown: then commit the same transition again.
         """
-        raise NotImplementedError
+
+        def build() -> tuple[Step, Held]:
+            building = TransitionStep(self.keys, self._outbox, self._held, self._surroundings(transition))
+            return building.of(transition), building.held_after
+
+        return self._run(build, transition)
 
     def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
-        """Writes open trades whose queue progress moved, and `progress` (JSON), in one step without outbox entries."""
-        raise NotImplementedError
+        """Writes open trades whose queue progress moved, and `progress` (JSON), in one step without outbox entries.
+
+        Raises like `commit`.
+        """
+        moved = tuple(trades)
+        operation_id = f"checkpoint:{self.keys.prefix}:{uuid.uuid4()}"
+
+        def build() -> tuple[Step, Held]:
+            step = Step(operation_id)
+            after = Held(self._held.state_raw, self._held.state, dict(self._held.trades))
+            for trade in moved:
+                held = self._held.trades[trade.id]
+                raw = wire.encode_trade(trade, held.raw)
+                key = self.keys.active_trade(trade.id)
+                step.expect(key, held.raw).set(key, raw)
+                after.trades[trade.id] = HeldTrade(raw, trade)
+            return step.set(keys.checkpoint(self.keys.prefix), msgspec.json.encode(progress)), after
+
+        self._run(build, Transition(operation_id=operation_id, at_us=0, trades=moved))
 
     def last_checkpoint(self) -> dict[str, Any] | None:
-        """The `progress` of the last checkpoint."""
-        raise NotImplementedError
+        """The `progress` of the last checkpoint, None if there was none. Raises WireError."""
+        key = keys.checkpoint(self.keys.prefix)
+        with answering(f"reading {key}"):
+            raw = raw_of(self._client, key)
+        try:
+            return None if raw is None else msgspec.json.decode(raw, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise WireError(f"{key}: {error}") from None
+
+    def _run(self, build: Callable[[], tuple[Step, Held]], transition: Transition) -> list[str]:
+        conflict: StepConflict | None = None
+        for _ in range(MERGES_MAX):
+            step, after = build()
+            try:
+                ids = self._runner.run(self._under_lease(step))
+            except StepConflict as moved:
+                conflict = moved
+                if was_applied(self._client, self.keys, transition):
+                    self._held = after
+                    return []
+                adopt_annotations(self._client, self.keys, self._held, transition)
+                continue
+            self._held = after
+            return ids
+        raise conflict or StepConflict(self.keys.state)
+
+    def _under_lease(self, step: Step) -> Step:
+        if self._lease is None:
+            return step
+        if self._lease.token is None:
+            raise LeaseLost(f"step {step.operation_id} was not written: {self._lease.name} is not held")
+        return step.under(self._lease.key, self._lease.token)
+
+    def _surroundings(self, transition: Transition) -> Surroundings:
+        names = [keys.result(result.result_id) for result in transition.results]
+        names += [keys.result_metrics(metrics.result_id) for metrics in transition.metrics]
+        with answering(f"reading for step {transition.operation_id}"):
+            reading = self._client.pipeline(transaction=False)
+            reading.get(self.keys.metrics)
+            for name in names:
+                reading.hgetall(name)
+            metrics_raw, *hashes = reading.execute()
+        return Surroundings(metrics_raw, dict(zip(names, hashes, strict=True)))
+
+    def _read_trades(self, trade_ids: list[str]) -> None:
+        records = raws_of(self._client, [self.keys.active_trade(trade_id) for trade_id in trade_ids])
+        for trade_id, raw in zip(trade_ids, records, strict=True):
+            self._read_trade(trade_id, raw)
+
+    def _read_trade(self, trade_id: str, raw: bytes | None) -> None:
+        key = self.keys.active_trade(trade_id)
+        try:
+            if raw is None:
+                raise WireError(f"{key}: the trade is listed as open and has no record")
+            trade = wire.decode_trade(raw, key, self.keys.prefix)
+            if trade.id != trade_id:
+                raise WireError(f"{key}: id is {trade.id!r}, not that of the key")
+        except WireError as error:
+            self.unreadable[key] = error
+        else:
+            self._held.trades[trade_id] = HeldTrade(raw, trade)

@@ -14,12 +14,11 @@ from typing import Any, Self
 
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from trading.stores import keys
-from trading.stores.errors import LeaseLost, RedisAway, StepConflict, StepRefused, StoreError
+from trading.stores.connection import LOST, answering
+from trading.stores.errors import LeaseLost, StepConflict, StepRefused, StoreError
 from trading.stores.scripts import Script
 
 Raw = bytes | str
@@ -137,7 +136,7 @@ class StepRunner:
         self._retry = Retry(
             ExponentialWithJitterBackoff(cap=BACKOFF_SECONDS_MAX, base=BACKOFF_SECONDS_FIRST),
             RETRIES_MAX,
-            supported_errors=(RedisConnectionError, RedisTimeoutError),
+            supported_errors=LOST,
         )
 
     def run(self, step: Step) -> list[str]:
@@ -148,14 +147,16 @@ class StepRunner:
         step may be run again within `OPERATION_LIFETIME_MS`.
         """
         key_names, arguments = step.wire()
-        try:
-            answer = self._retry.call_with_retry(lambda: self._script(key_names, arguments), lambda _error: None)
-        except (RedisConnectionError, RedisTimeoutError) as error:
-            raise RedisAway(f"Redis did not answer to step {step.operation_id}: {error}") from error
+        with answering(f"step {step.operation_id}"):
+            answer = self._retry.call_with_retry(lambda: self._script(key_names, arguments), _try_again)
         verdict, *rest = [part.decode() if isinstance(part, bytes) else str(part) for part in answer]
         if verdict in ("ok", "repeated"):
             return rest
         raise _refusal(verdict, rest, step)
+
+
+def _try_again(_error: Exception) -> None:
+    """Nothing is to be undone between two attempts: the operation id makes the repetition harmless."""
 
 
 def _refusal(verdict: str, rest: list[str], step: Step) -> StoreError:

@@ -93,7 +93,7 @@ def decode(document: type[DocumentType], raw: bytes, key: str) -> DocumentType:
 
 
 def encode(document: Document, over: bytes | None = None) -> bytes:
-    """The record of a document; `over` is the record that it replaces, whose other contents stay."""
+    """The record of a document; `over` is the record that it replaces, whose other contents stay if it is JSON."""
     fields = msgspec.to_builtins(document, builtin_types=(Decimal,))
     return msgspec.json.encode(_overlaid(fields, over))
 
@@ -105,7 +105,7 @@ def _value_at(raw: bytes, sentence: str) -> str:
     for name, index in _STEP.findall(found[1]):
         try:
             raw = bytes(_fields(raw)[name] if name else _elements(raw)[int(index)])
-        except (KeyError, IndexError, msgspec.DecodeError):
+        except (KeyError, IndexError):
             return ""
     return f", which is {raw.decode(errors='replace')[:VALUE_SHOWN_MAX]}"
 
@@ -141,15 +141,17 @@ def _identity(fields: Mapping[str, Any]) -> Any:
 
 
 def _fields(raw: bytes | None) -> dict[str, msgspec.Raw]:
-    if raw is None or not raw.lstrip().startswith(b"{"):
+    try:
+        return {} if raw is None else msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
         return {}
-    return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
 
 
 def _elements(raw: bytes | None) -> list[msgspec.Raw]:
-    if raw is None or not raw.lstrip().startswith(b"["):
+    try:
+        return [] if raw is None else msgspec.json.decode(raw, type=list[msgspec.Raw])
+    except msgspec.DecodeError:
         return []
-    return msgspec.json.decode(raw, type=list[msgspec.Raw])
 
 
 def _says(raw: bytes, value: Any) -> bool:
