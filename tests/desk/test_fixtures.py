@@ -10,6 +10,8 @@ from django.core.cache import cache
 def test_settings_point_at_a_temporary_folder_and_never_at_the_developers() -> None:
     assert "paperdesk-test-" in str(settings.DATA)
     assert str(settings.DUCKDB_PATH).startswith(str(settings.DATA))
+    assert str(settings.DATA) == os.environ["PAPERDESK_DATA"]
+    assert settings.SETTINGS_MODULE == "tests.settings", "the project's own would share a worker's servers"
     assert os.environ["PAPERDESK_ENV_FILE"] == os.devnull
 
 
