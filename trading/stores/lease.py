@@ -16,6 +16,7 @@ from redis import Redis
 from trading.stores import keys
 from trading.stores.errors import LeaseHeld, LeaseLost
 from trading.stores.scripts import Script
+from trading.stores.step import Step
 
 LIFETIME_MS = 5_000  # a crashed engine is replaced after 5 s; a healthy one renews three times in it
 
@@ -52,6 +53,12 @@ class Lease:
         if self.token is None or not self._renew([self.key], [self.token, self.lifetime_ms]):
             self.token = None
             raise LeaseLost(f"{self.name} is no longer held by {self.owner}")
+
+    def guard(self, step: Step) -> Step:
+        """The step, to be written only while the lease is held. Raises LeaseLost when it is not held even here."""
+        if self.token is None:
+            raise LeaseLost(f"step {step.operation_id} was not written: {self.name} is not held by {self.owner}")
+        return step.under(self.key, self.token)
 
     def release(self) -> None:
         """Gives the lease back; one that was lost already stays with its holder."""

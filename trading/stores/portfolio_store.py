@@ -19,7 +19,7 @@ from trading.domain.trades import Trade
 from trading.domain.units import text_of
 from trading.stores import keys, wire
 from trading.stores.connection import answering, members_of, raw_of, raws_of
-from trading.stores.errors import LeaseLost, StepConflict, WireError
+from trading.stores.errors import StepConflict, WireError
 from trading.stores.held import Held, HeldTrade, Surroundings
 from trading.stores.keys import PortfolioKeys
 from trading.stores.lease import Lease
@@ -134,11 +134,7 @@ class PortfolioStore:
         raise conflict or StepConflict(self.keys.state)
 
     def _under_lease(self, step: Step) -> Step:
-        if self._lease is None:
-            return step
-        if self._lease.token is None:
-            raise LeaseLost(f"step {step.operation_id} was not written: {self._lease.name} is not held")
-        return step.under(self._lease.key, self._lease.token)
+        return step if self._lease is None else self._lease.guard(step)
 
     def _surroundings(self, transition: Transition) -> Surroundings:
         names = [keys.result(result.result_id) for result in transition.results]

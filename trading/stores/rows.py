@@ -128,12 +128,18 @@ def daily_row(daily: DailyMetrics, portfolio: str, at_us: int) -> Row:
 
 
 def snapshot_row(
-    state: PortfolioState, portfolio: str, at_us: int, unrealised: Decimal | None, equity: Decimal | None
+    state: PortfolioState,
+    portfolio: str,
+    date: str,
+    at_us: int,
+    unrealised: Decimal | None,
+    equity: Decimal | None,
 ) -> Row:
-    """A row of `portfolio_snapshot`: the state on the UTC day of `at_us`, amounts in USD; the later one wins."""
-    day = day_of(at_us)
+    """A row of `portfolio_snapshot`: the state at `at_us`, kept for the UTC day `date` (its last one may be taken just
+    after midnight). Amounts in USD; the later one wins."""
+    day = datetime.date.fromisoformat(date)
     return {
-        "id": f"{portfolio}:{day.isoformat()}",
+        "id": f"{portfolio}:{date}",
         "portfolio": portfolio,
         "date": day,
         "taken_at": at_us,

@@ -2,7 +2,7 @@
 
     trade, open      SET active, SADD at first sight            outbox: paper_trade
     trade, closed    SET closed, DEL active, SREM, HDEL marks, ZADD closed_index
-    leg-out          LPUSH once, when its hedge is done or its trade closes        leg_out_event, when it changes
+    leg-out          LPUSH at first sight                       leg_out_event, when it changes
     result           HSET result:, result_metrics:              trade_result, result_metrics
     funding          (the ledger is durable only)               funding_payment
     state            SET state, SET portfolio_metrics
@@ -15,7 +15,7 @@ from results.domain.canonical import row_hash
 from results.domain.units import day_of
 from trading.domain.metrics import portfolio_metrics
 from trading.domain.portfolio import PortfolioState
-from trading.domain.trades import LegOut, Trade
+from trading.domain.trades import Trade
 from trading.stores import keys, rows, wire
 from trading.stores.errors import WireError
 from trading.stores.hashes import Fields, hash_of_row, row_of_hash
@@ -83,7 +83,7 @@ class TransitionStep:
             return
         if now != before:
             step.emit(self._outbox.entry(rows.LEG_OUT_EVENT, rows.leg_out_row(trade, now)))
-        if _is_final(now, trade.is_open) and not (before and _is_final(before, True)):
+        if before is None:
             step.lpush(self._keys.leg_out_events, wire.encode_leg_out(trade, now))
 
     def _hash(self, step: Step, table: str, key: str, row: Row) -> None:
@@ -106,11 +106,6 @@ class TransitionStep:
         metrics = wire.encode_metrics(portfolio_metrics(state, at_us), self._around.metrics_raw)
         step.expect(self._keys.metrics, self._around.metrics_raw).set(self._keys.metrics, metrics)
         self.held_after.state_raw, self.held_after.state = raw, state
-
-
-def _is_final(leg_out: LegOut, is_open: bool) -> bool:
-    """Whether the leg-out is told: its hedge was executed, or will not be because the trade is closed."""
-    return leg_out.hedge_executed or not is_open
 
 
 def _successor(shape: TableShape, key: str, row: Row, fields: Fields) -> Row | None:

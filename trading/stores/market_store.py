@@ -1,0 +1,98 @@
+"""What the engine publishes of each instrument, and how the feed does. Source: ruling 5.
+
+A quote is a hash of text, empty where nothing is known: prices and quantities with their digits, the funding rate per
+interval, times in microseconds. `state` is "ok" only if the book may be traded and marked with. Not part of any step:
+the next publication, at most 100 ms later, replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, cast
+
+import msgspec
+from redis import Redis
+
+from trading.domain.units import text_of
+from trading.stores import keys
+from trading.stores.connection import answering, members_of
+from trading.stores.errors import WireError
+
+NUMBERS = ("bid", "ask", "bid_quantity", "ask_quantity", "mark_price", "funding_rate")
+INTEGERS = ("funding_interval_h", "next_settlement_us", "event_us")
+
+
+class MarketQuote(msgspec.Struct, frozen=True, kw_only=True):
+    """Top of book, mark price and funding of an instrument; None where unknown or, for spot, without meaning."""
+
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+    bid_quantity: Decimal | None = None
+    ask_quantity: Decimal | None = None
+    mark_price: Decimal | None = None
+    funding_rate: Decimal | None = None
+    funding_interval_h: int | None = None
+    next_settlement_us: int | None = None
+    event_us: int = 0
+    state: str = "ok"
+
+
+class MarketStore:
+    """The quotes of all instruments, by instrument id, and the feed's status."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    def publish(self, quotes: Mapping[str, MarketQuote]) -> None:
+        """Replaces the quotes of these instruments. Raises RedisAway."""
+        if not quotes:
+            return
+        writing = self._client.pipeline(transaction=False)
+        for instrument_id, quote in quotes.items():
+            writing.hset(keys.market(instrument_id), mapping=_texts(quote))
+        writing.sadd(keys.MARKET_INDEX, *quotes)
+        with answering("publishing quotes"):
+            writing.execute()
+
+    def quotes(self) -> dict[str, MarketQuote]:
+        """The last quote of every instrument, in the order of their ids. Raises RedisAway, WireError."""
+        with answering("reading quotes"):
+            names = sorted(members_of(self._client, keys.MARKET_INDEX))
+            reading = self._client.pipeline(transaction=False)
+            for name in names:
+                reading.hgetall(keys.market(name))
+            hashes = reading.execute()
+        return {name: _quote(keys.market(name), fields) for name, fields in zip(names, hashes, strict=True)}
+
+    def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
+        """Replaces fields of the feed's status: `name`, `event_us`, `received_us`, `messages`, `rate_per_second`."""
+        with answering("publishing the feed's status"):
+            self._client.hset(keys.FEED, mapping=dict(status))
+
+    def feed(self) -> dict[str, str]:
+        """The feed's status as text; empty before the first publication."""
+        with answering("reading the feed's status"):
+            fields = self._client.hgetall(keys.FEED)
+        return {cast(bytes, name).decode(): cast(bytes, value).decode() for name, value in fields.items()}
+
+
+def _texts(quote: MarketQuote) -> dict[Any, Any]:
+    fields = {name: getattr(quote, name) for name in quote.__struct_fields__}
+    return {name: _text(value) for name, value in fields.items()}
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return text_of(value) if isinstance(value, Decimal) else str(value)
+
+
+def _quote(key: str, fields: Mapping[bytes, bytes]) -> MarketQuote:
+    texts = {name.decode(): value.decode() for name, value in fields.items() if value}
+    try:
+        numbers: dict[str, Any] = {name: Decimal(texts[name]) for name in NUMBERS if name in texts}
+        integers: dict[str, Any] = {name: int(texts[name]) for name in INTEGERS if name in texts}
+    except (InvalidOperation, ValueError) as error:
+        raise WireError(f"{key}: {error} in {texts}") from None
+    return MarketQuote(**numbers, **integers, state=texts.get("state", "unknown"))

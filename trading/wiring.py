@@ -1,0 +1,106 @@
+"""The trading app's clients and stores, made on first use, one of each per process.
+
+Redis clients answer bytes (raw strings are compared byte for byte). Every number below says why it is what it is.
+"""
+
+from __future__ import annotations
+
+import functools
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from redis import Redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from results.stores.schema import TABLES
+from trading.stores.command_store import CommandStore
+from trading.stores.connection import LOST
+from trading.stores.errors import RedisAway
+from trading.stores.lease import Lease, owner_name
+from trading.stores.market_store import MarketStore
+from trading.stores.monitor_store import MonitorStore, SnapshotStore
+from trading.stores.outbox import Outbox
+from trading.stores.portfolio_store import PortfolioStore
+from trading.stores.step import StepRunner
+
+# A local answer takes under 1 ms and the slowest step some 10 ms; an AOF fsync on a busy disk can hold it up for 2 s.
+SOCKET_SECONDS_MAX = 5.0
+CONNECT_SECONDS_MAX = 2.0  # beyond a second SYN retransmission nobody is listening
+# An idle connection that a firewall dropped is found out before it is used; once in 30 s costs nothing.
+HEALTH_CHECK_SECONDS = 30
+# One quick retry hides a connection that the server closed; steps have a longer, bounded one of their own.
+RETRIES = 1
+CONNECTIONS_MAX = 32  # more than the threads of a web process
+
+
+@functools.cache
+def redis_client() -> Redis:
+    """The process's Redis client. Raises RedisAway, with what to do, when there is none or it does not answer."""
+    url = settings.REDIS_URL
+    if not url:
+        raise RedisAway("No Redis is running here: start the desk with `make run` or set REDIS_URL")
+    client = Redis.from_url(
+        url,
+        socket_timeout=SOCKET_SECONDS_MAX,
+        socket_connect_timeout=CONNECT_SECONDS_MAX,
+        socket_keepalive=True,
+        health_check_interval=HEALTH_CHECK_SECONDS,
+        max_connections=CONNECTIONS_MAX,
+        retry=Retry(ExponentialWithJitterBackoff(cap=0.1, base=0.02), RETRIES, supported_errors=LOST),
+    )
+    try:
+        client.ping()
+    except RedisError as error:
+        client.close()
+        raise RedisAway(
+            f"No Redis answers at {address_of(url)}: start the desk with `make run` or set REDIS_URL ({error})"
+        ) from None
+    return client
+
+
+def address_of(url: str) -> str:
+    """A Redis address without its password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{parts.hostname}:{parts.port or 6379}").geturl()
+
+
+def outbox() -> Outbox:
+    """The outbox, with the schema of the durable tables."""
+    return Outbox(TABLES)
+
+
+def step_runner() -> StepRunner:
+    """Runs atomic steps."""
+    return StepRunner(redis_client())
+
+
+def lease(name: str, owner: str = "") -> Lease:
+    """A lease that is not held yet, for this process unless an owner is given."""
+    return Lease(redis_client(), name, owner or owner_name())
+
+
+def portfolio_store(prefix: str, lease: Lease | None = None) -> PortfolioStore:
+    """The engine's store of one portfolio. Without a lease only a replay may write it."""
+    return PortfolioStore(redis_client(), prefix, outbox(), lease)
+
+
+def monitor_store(prefix: str, lease: Lease | None = None) -> MonitorStore:
+    """The monitor's store of one portfolio."""
+    return MonitorStore(redis_client(), prefix, outbox(), lease)
+
+
+def market_store() -> MarketStore:
+    """Quotes and the feed's status."""
+    return MarketStore(redis_client())
+
+
+def command_store() -> CommandStore:
+    """Commands to the engine."""
+    return CommandStore(redis_client())
+
+
+def snapshot_store() -> SnapshotStore:
+    """The newest snapshot for the browsers."""
+    return SnapshotStore(redis_client())
