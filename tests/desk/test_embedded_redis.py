@@ -72,7 +72,7 @@ def test_the_embedded_redis_passes_its_own_checks(redis_server: str) -> None:
     [
         ({"appendonly": "no"}, ["paperdesk.E003"]),
         ({"maxmemory_policy": "allkeys-lru"}, ["paperdesk.E004"]),
-        ({"cluster_enabled": "yes"}, ["paperdesk.E005"]),
+        ({"cluster_enabled": "yes", "cluster_port": str(free_port())}, ["paperdesk.E005"]),
         ({"appendfsync": "no"}, ["paperdesk.W001"]),
     ],
 )
