@@ -1,0 +1,177 @@
+"""A small market of two venues for engine tests, and a store in memory that refuses what Redis would refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from trading.domain.events import BookDiff, BookSnapshot, FundingRate, MarketEvent, Print, TopOfBook
+from trading.domain.instruments import Instrument, Venue
+from trading.domain.orders import Order, Role
+from trading.domain.portfolio import PortfolioState
+from trading.domain.strategy import Desk, Pair, Strategy
+from trading.domain.trades import Trade, TradeStatus
+from trading.engine.engine import Engine
+from trading.engine.portfolio import Portfolio
+from trading.stores.errors import RedisAway, StateMoved
+from trading.stores.transition import Transition
+
+START_US = 1_700_000_000_000_000
+D = Decimal
+
+ALPHA, BETA = "alpha:BTCUSDT", "beta:BTCUSDT"
+
+
+class MemoryStore:
+    """Keeps one portfolio; a transition must follow on exactly what is kept, as in Redis."""
+
+    def __init__(self) -> None:
+        self.state: PortfolioState | None = None
+        self.open: dict[str, Trade] = {}
+        self.closed: dict[str, Trade] = {}
+        self.log: list[Transition] = []
+        self.checkpoints: list[tuple[tuple[Trade, ...], dict[str, Any]]] = []
+        self.moved = False  # another program wrote to the portfolio
+        self.away_for = 0  # so many commits fail because Redis is away
+
+    def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
+        return self.state, dict(self.open)
+
+    def create(self, state: PortfolioState) -> None:
+        assert self.state is None
+        self.state = state
+
+    def commit(self, transition: Transition) -> list[str]:
+        if self.away_for:
+            self.away_for -= 1
+            raise RedisAway("Redis did not answer")
+        if self.moved:
+            raise StateMoved("strategy:portfolio:state has changed since it was read")
+        assert transition.operation_id not in {done.operation_id for done in self.log}
+        for trade in transition.trades:
+            before = self.open.get(trade.id)
+            assert trade.id not in self.closed, "a closed trade never changes"
+            assert trade.version == (before.version + 1 if before else 1)
+        if transition.state is not None:
+            assert self.state is not None and transition.state.version > self.state.version
+            transition.state.require_conserved()
+            self.state = transition.state
+        for trade in transition.trades:
+            self.open[trade.id] = trade
+            if trade.status is TradeStatus.CLOSED:
+                self.closed[trade.id] = self.open.pop(trade.id)
+        self.log.append(transition)
+        return []
+
+    def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
+        written = tuple(trades)
+        self.checkpoints.append((written, dict(progress)))
+        for trade in written:
+            assert self.open[trade.id].version == trade.version
+            self.open[trade.id] = trade
+
+
+def venue(name: str, **changes: Any) -> Venue:
+    """10 ms each way, maker 2 bps, taker 5 bps."""
+    fees = {"maker_fee_rate": D("0.0002"), "taker_fee_rate": D("0.0005")}
+    latencies = {"order_latency_us": 10_000, "response_latency_us": 10_000}
+    return Venue(name=name, **{**fees, **latencies, **changes})
+
+
+def instrument(venue_name: str) -> Instrument:
+    return Instrument(venue_name, "BTCUSDT", "BTC", "USDT", "linear_perpetual", D("0.1"), D("0.001"))
+
+
+def strategy(**changes: Any) -> Strategy:
+    """Buys alpha and sells beta from 20 bps on, 1,000 USD per leg, one trade at a time."""
+    defaults: dict[str, Any] = {
+        "prefix": "strategy",
+        "name": "Test",
+        "pairs": (Pair(ALPHA, BETA),),
+        "position_size_usd": D(1000),
+        "entry_threshold_bps": D(20),
+        "cooldown_seconds": D(2),
+    }
+    return Strategy(**{**defaults, **changes})
+
+
+def desk(*strategies: Strategy, alpha: Venue | None = None, beta: Venue | None = None) -> Desk:
+    venues = (alpha or venue("alpha"), beta or venue("beta"))
+    return Desk(venues, (instrument("alpha"), instrument("beta")), strategies or (strategy(),), seed=7)
+
+
+class Scene:
+    """An engine, its stores, and events written in milliseconds after the start."""
+
+    def __init__(self, used: Desk | None = None, stores: dict[str, MemoryStore] | None = None, at_ms: int = 0) -> None:
+        self.desk = used or desk()
+        self.stores = stores or {each.prefix: MemoryStore() for each in self.desk.strategies}
+        self.engine = Engine(self.desk, self.stores)
+        self.engine.start(START_US + at_ms * 1000)
+        self._print_id = 0
+
+    @property
+    def store(self) -> MemoryStore:
+        return self.stores["strategy"]
+
+    @property
+    def portfolio(self) -> Portfolio:
+        return self.engine.portfolios["strategy"]
+
+    @property
+    def trade(self) -> Trade:
+        """The only trade, as stored."""
+        (trade,) = [*self.store.open.values(), *self.store.closed.values()]
+        return trade
+
+    def order(self, role: Role, leg: str) -> Order:
+        """The trade's order of a role and leg."""
+        return next(o for o in self.trade.all_orders if o.role is role and o.leg.value == leg)
+
+    def event(self, event: MarketEvent) -> None:
+        self.engine.on_event(event)
+
+    def top(
+        self, ms: int, instrument_id: str, bid: str, ask: str, bid_quantity: str = "10.0", ask_quantity: str = "10.0"
+    ) -> None:
+        self.event(TopOfBook(instrument_id, us(ms), bid, bid_quantity, ask, ask_quantity))
+
+    def print_(self, ms: float, instrument_id: str, price: str, quantity: str, aggressor: str) -> None:
+        self._print_id += 1
+        self.event(Print(instrument_id, us(ms), self._print_id, price, quantity, aggressor))  # type: ignore[arg-type]
+
+    def book(self, ms: int, instrument_id: str, bids: list[tuple[str, str]], asks: list[tuple[str, str]]) -> None:
+        self.event(BookSnapshot(instrument_id, us(ms), bids, asks, 100 + ms))
+
+    def diff(self, ms: int, instrument_id: str, bids: list[tuple[str, str]], asks: list[tuple[str, str]]) -> None:
+        market_book = self.engine.markets[instrument_id].book
+        last_id = market_book._last_id
+        self.event(BookDiff(instrument_id, us(ms), bids, asks, last_id + 1, last_id + 1))
+
+    def funding(self, ms: int, instrument_id: str, rate: str, mark: str, settles_ms: int) -> None:
+        self.event(FundingRate(instrument_id, us(ms), rate, 8, mark, us(settles_ms)))
+
+    def time(self, ms: float) -> None:
+        self.engine.on_time(us(ms))
+
+    def open_trade(self) -> Trade:
+        """Both tops such that the spread is (50,200 - 50,000) / 50,100 = 39.9 bps; the entry is sent at 1,100 ms.
+
+        The quantity is floor(1000 / 50,210 = 0.01991..., 0.001) = 0.019.
+        """
+        self.time(1000)
+        self.top(1050, ALPHA, "49990.0", "50000.0")
+        self.time(2000)
+        self.top(2100, BETA, "50200.0", "50210.0")
+        return self.trade
+
+
+def us(ms: float) -> int:
+    return START_US + int(ms * 1000)
+
+
+def changed(trade: Trade, **fields: Any) -> Trade:
+    return msgspec.structs.replace(trade, **fields)

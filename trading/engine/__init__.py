@@ -1,0 +1,1 @@
+"""The engine: it alone makes fills and writes trades and portfolio state."""

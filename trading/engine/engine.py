@@ -1,0 +1,173 @@
+"""The engine of one desk: market events and time in, trades of all portfolios out.
+
+It is driven from outside by `on_event`, `on_time` and `on_commands`, and knows no other time than theirs: `now_us` is
+the latest event time or deadline seen and never goes back. Before an event its due timers run. The same calls make
+the same transitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from trading.domain.events import BookDiff, BookSnapshot, FeedGap, FundingRate, MarketEvent, Print, TopOfBook
+from trading.domain.orders import Order
+from trading.domain.strategy import Desk
+from trading.domain.trades import Trade, TradeStatus
+from trading.domain.units import MICROSECONDS
+from trading.engine import timers
+from trading.engine.entries import Entries
+from trading.engine.exits import Exits
+from trading.engine.latency import DeclaredLatency, Latency
+from trading.engine.leg_outs import LegOuts
+from trading.engine.markets import Market, markets_of
+from trading.engine.paper_exchange import PaperExchange
+from trading.engine.portfolio import Listener, Portfolio, TransitionStore
+from trading.engine.recovery import Recovery
+from trading.engine.settlements import Settlements
+from trading.engine.signals import pair_signals
+from trading.engine.timers import Timers
+
+BPS_OF_MID = 20_000.0  # (a - b) / (a + b) of two prices, as basis points of their mid
+
+
+def _ignore(prefix: str, before: Trade | None, after: Trade) -> None:
+    """The listener of somebody who does not want to hear of transitions."""
+
+
+class Engine:
+    """All portfolios of a desk on one stream of events. `stores` has one per strategy prefix."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        stores: Mapping[str, TransitionStore],
+        latency: Latency | None = None,
+        listener: Listener = _ignore,
+    ) -> None:
+        self.now_us = 0
+        self.messages = 0
+        self.markets = markets_of(desk)
+        self._listener = listener
+        self.portfolios = {
+            each.prefix: Portfolio(each, stores[each.prefix], self.markets, self._transition_made)
+            for each in desk.strategies
+        }
+        self._timers = Timers()
+        self._signals = pair_signals(list(self.portfolios.values()), self.markets)
+        way = latency or DeclaredLatency()
+        self._exchange = PaperExchange(self._timers, way)
+        self._leg_outs = LegOuts(self._timers, self._exchange, way, self.markets)
+        self._entries = Entries(desk.seed, self._exchange, self._leg_outs, way)
+        self._exits = Exits(self._exchange, self.markets)
+        self._recovery = Recovery(self._exchange, self._leg_outs)
+        self._settlements = Settlements(self._timers, self.portfolios.values())
+        self._exchange.on_filled = self._order_filled
+        self._exchange.on_cancel_answered = self._leg_outs.resolve
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            TopOfBook: self._on_top,
+            BookDiff: self._on_depth,
+            BookSnapshot: self._on_depth,
+            Print: self._on_print,
+            FundingRate: self._on_funding,
+            FeedGap: self._on_gap,
+        }
+
+    def start(self, now_us: int) -> None:
+        """Loads every portfolio; open trades of an earlier run are taken up as after a restart."""
+        self._reach(now_us)
+        for portfolio in self.portfolios.values():
+            self.start_portfolio(portfolio)
+
+    def start_portfolio(self, portfolio: Portfolio) -> None:
+        """Loads one portfolio (again) and takes up its open trades. Raises what its store raises."""
+        portfolio.start(self.now_us)
+        self._recovery.take_up(portfolio, self.now_us)
+
+    def on_event(self, event: MarketEvent) -> None:
+        """Takes in one market event, after the timers that are due by its time."""
+        if event.event_us > self.now_us:
+            self._reach(event.event_us)
+        self.messages += 1
+        self._handlers[type(event)](event)
+
+    def on_time(self, now_us: int) -> None:
+        """Runs the timers that are due; time may pass without events."""
+        if now_us > self.now_us:
+            self._reach(now_us)
+
+    def close_trade(self, trade_id: str, reason: str) -> bool:
+        """Closes an Active trade at market; False, and nothing has changed, for any other."""
+        for portfolio in self.portfolios.values():
+            if trade_id in portfolio.trades:
+                return self._exits.close(portfolio, trade_id, reason, self.now_us)
+        return False
+
+    def _reach(self, now_us: int) -> None:
+        if self.now_us == 0:
+            self._sample_at(now_us // MICROSECONDS + 1)
+        while self._timers.next_us <= now_us:
+            self.now_us = max(self.now_us, self._timers.next_us)
+            self._timers.run_until(self._timers.next_us)
+        self.now_us = max(self.now_us, now_us)
+
+    def _sample_at(self, second: int) -> None:
+        self._timers.at(second * MICROSECONDS, timers.SAMPLE, "", self._sample)
+
+    def _sample(self, at_us: int) -> None:
+        for signal in self._signals:
+            signal.sample(at_us)
+        self._sample_at(at_us // MICROSECONDS + 1)
+
+    def _on_top(self, event: TopOfBook) -> None:
+        market = self.markets.get(event.instrument)
+        if market is None:
+            return
+        self._update_book(market, event)
+        market.show_touch(float(event.bid), float(event.ask))
+        for signal in market.signals:
+            bid, ask = signal.short.bid, signal.long.ask
+            if (bid - ask) / (bid + ask) * BPS_OF_MID >= signal.lowest_screen_bps:
+                for watcher in signal.watchers:
+                    self._entries.consider(watcher, self.now_us)
+
+    def _on_depth(self, event: BookDiff | BookSnapshot) -> None:
+        market = self.markets.get(event.instrument)
+        if market is not None:
+            self._update_book(market, event)
+
+    def _on_gap(self, event: FeedGap) -> None:
+        market = self.markets.get(event.instrument)
+        if market is not None:
+            self._update_book(market, event)
+            market.forget_touch()
+
+    def _update_book(self, market: Market, event: TopOfBook | BookDiff | BookSnapshot | FeedGap) -> None:
+        market.book.apply(event)
+        market.changed = True
+        if market.liquidity:
+            market.liquidity.release(event)
+        if market.waiting:
+            self._exchange.retry(market, self.now_us)
+
+    def _on_print(self, event: Print) -> None:
+        market = self.markets.get(event.instrument)
+        if market is None or 0 < event.print_id <= market.last_print_id:
+            return  # a venue repeats prints after a reconnect, so ids are compared
+        market.last_print_id = event.print_id
+        if market.resting:
+            self._exchange.match(market, event)
+
+    def _on_funding(self, event: FundingRate) -> None:
+        market = self.markets.get(event.instrument)
+        if market is not None:
+            self._settlements.announce(market, event)
+            market.changed = True
+
+    def _order_filled(self, portfolio: Portfolio, trade: Trade, order: Order) -> None:
+        self._leg_outs.watch_leg(portfolio, trade, order)
+
+    def _transition_made(self, prefix: str, before: Trade | None, after: Trade) -> None:
+        if after.status is TradeStatus.CLOSED:
+            self._entries.rest_after_close(self.portfolios[prefix], after)
+        self._listener(prefix, before, after)

@@ -1,0 +1,99 @@
+"""What the engine knows of each instrument: its book, funding, and the orders that stand in it.
+
+`bid` and `ask` are floats for screening only; what is decided is read from the book, exactly.
+`resting` holds limit orders in the order of their acceptance, `waiting` those that want the book: takers with a
+remainder, and orders that arrived while the book was unknown.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trading.domain.events import FundingRate
+from trading.domain.instruments import Instrument, Venue
+from trading.domain.spread import FundingTerm
+from trading.domain.strategy import Desk
+from trading.engine.liquidity import Liquidity
+from trading.engine.working import Working
+from trading.market.book import Book
+
+if TYPE_CHECKING:
+    from trading.engine.signals import PairSignal
+
+
+UNKNOWN_BID, UNKNOWN_ASK = 0.0, math.inf  # no spread with them is a number, so none passes a screen
+
+
+class Funding(msgspec.Struct, frozen=True):
+    """An announced funding settlement: the term, and the mark price at which it would be paid."""
+
+    term: FundingTerm
+    mark_price: Decimal
+
+
+class Market:
+    """One instrument."""
+
+    __slots__ = (
+        "ask",
+        "bid",
+        "book",
+        "changed",
+        "event_us",
+        "funding",
+        "instrument",
+        "last_print_id",
+        "liquidity",
+        "resting",
+        "settlements",
+        "signals",
+        "venue",
+        "waiting",
+    )
+
+    def __init__(self, instrument: Instrument, venue: Venue) -> None:
+        self.instrument = instrument
+        self.venue = venue
+        self.book = Book(instrument.id, venue.book_age_us_max)
+        self.bid = UNKNOWN_BID
+        self.ask = UNKNOWN_ASK
+        self.event_us = 0
+        self.changed = False  # since the last publication
+        self.funding: Funding | None = None
+        self.settlements: dict[int, Funding] = {}  # by settlement instant; those that are still to come
+        self.last_print_id = 0
+        self.resting: list[Working] = []
+        self.waiting: list[Working] = []
+        self.liquidity = Liquidity()
+        self.signals: list[PairSignal] = []
+
+    @property
+    def funding_term(self) -> FundingTerm | None:
+        """The next settlement's rate, or None for spot and while none was announced."""
+        return self.funding.term if self.funding else None
+
+    def show_touch(self, bid: float, ask: float) -> None:
+        """Sets what the screen sees; a price of 0 is how venues write an empty side."""
+        self.bid = bid
+        self.ask = ask or UNKNOWN_ASK
+
+    def forget_touch(self) -> None:
+        """After a gap: nothing passes the screen before the next top of book."""
+        self.bid, self.ask = UNKNOWN_BID, UNKNOWN_ASK
+
+    def announce(self, event: FundingRate) -> bool:
+        """Takes in a funding rate. Returns whether its settlement was not known before."""
+        term = FundingTerm(Decimal(event.rate), event.interval_hours, event.next_settlement_us)
+        self.funding = Funding(term, Decimal(event.mark_price))
+        new = event.next_settlement_us not in self.settlements
+        self.settlements[event.next_settlement_us] = self.funding
+        return new
+
+
+def markets_of(desk: Desk) -> dict[str, Market]:
+    """A market for every declared instrument, by instrument id."""
+    return {each.id: Market(each, desk.venue(each.venue)) for each in desk.instruments}

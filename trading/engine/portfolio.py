@@ -1,0 +1,181 @@
+"""One portfolio at run time: its state, open trades and working orders, and the one way in which they change.
+
+Invariants: every durable change is one `store.commit(Transition)`; memory changes only after it was written. A record
+that somebody else moved stops the portfolio (`halted` says why) until it is loaded again; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Protocol
+
+import msgspec
+
+from trading.domain.funding import FundingPayment
+from trading.domain.orders import Order
+from trading.domain.outcome import metrics_of, result_of
+from trading.domain.pnl import fees_of
+from trading.domain.portfolio import PortfolioState
+from trading.domain.strategy import Strategy
+from trading.domain.trades import Trade, TradeStatus
+from trading.engine.lifecycle import Cause, settled
+from trading.engine.markets import Market
+from trading.engine.working import Working
+from trading.stores.errors import StateMoved
+from trading.stores.transition import Transition
+
+ENGINE = "engine"
+
+Listener = Callable[[str, Trade | None, Trade], None]  # (prefix, before, after), after each transition
+PairKey = tuple[str, str]  # instrument ids, long and short
+
+
+class TransitionStore(Protocol):
+    """Where a portfolio is kept; see `trading.stores.portfolio_store`."""
+
+    def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
+        """State and open trades."""
+
+    def create(self, state: PortfolioState) -> None:
+        """Writes the first state."""
+
+    def commit(self, transition: Transition) -> list[str]:
+        """Writes one transition."""
+
+    def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
+        """Writes queue progress."""
+
+
+class Portfolio:
+    """The portfolio of one strategy."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        store: TransitionStore,
+        markets: Mapping[str, Market],
+        listener: Listener = lambda prefix, before, after: None,
+    ) -> None:
+        self.strategy = strategy
+        self.prefix = strategy.prefix
+        self.store = store
+        self.markets = markets
+        self.state = PortfolioState.new(strategy.starting_capital, 0, strategy.capital_mode)
+        self.trades: dict[str, Trade] = {}
+        self.working: dict[str, Working] = {}
+        self.causes: dict[str, Cause] = {}
+        self.open_by_pair: dict[PairKey, int] = {}
+        self.blocked_until_us: dict[PairKey, int] = {}
+        self.halted: str | None = "not loaded yet"
+        self.entries_stopped: str | None = None  # a person or a broken invariant wants no new trades
+        self._listener = listener
+
+    def start(self, now_us: int) -> None:
+        """Loads the portfolio, or creates it at its first run, and forgets what memory held before."""
+        for working in self.working.values():
+            working.leave_market()
+        state, trades = self.store.load()
+        if state is None:
+            strategy = self.strategy
+            state = PortfolioState.new(strategy.starting_capital, now_us, strategy.capital_mode)
+            self.store.create(state)
+        self.state = state
+        self.trades = {trade.id: trade for trade in trades.values() if trade.origin == ENGINE and trade.is_open}
+        self.working, self.causes, self.open_by_pair = {}, {}, {}
+        for trade in self.trades.values():
+            self._count(trade, 1)
+        self.halted = None
+
+    def halt(self, reason: str) -> None:
+        """Stops all work of this portfolio; its orders leave the markets."""
+        self.halted = reason
+        for working in self.working.values():
+            working.leave_market()
+        self.working.clear()
+
+    def current(self, trade_id: str) -> Trade | None:
+        """The open trade with what its working orders know already (acceptance, queue), or None."""
+        trade = self.trades.get(trade_id)
+        if trade is None or self.halted:
+            return None
+        for order in trade.all_orders:
+            if order.is_pending and order.id in self.working:
+                trade = trade.with_order(self.working[order.id].order)
+        return trade
+
+    def put(self, trade: Trade, at_us: int, funding: tuple[FundingPayment, ...] = ()) -> Trade | None:
+        """Moves a trade on and writes it with its portfolio, results and funding in one step.
+
+        Returns the trade as written, in the state that its orders ask for, or None when the portfolio is halted now.
+        Raises LeaseLost, RedisAway and, before anything is written, InsufficientCapital.
+        """
+        before = self.trades.get(trade.id)
+        trade = settled(trade, self.causes.get(trade.id), at_us)
+        trade = msgspec.structs.replace(trade, version=before.version + 1 if before else 1)
+        state = state_after(self.state, before, trade)
+        ended = ended_orders(before, trade)
+        transition = Transition(
+            operation_id=f"{self.prefix}:{trade.id}:{trade.version}",
+            at_us=at_us,
+            state=None if state is self.state else state,
+            trades=(trade,),
+            results=tuple(result_of(trade, order) for order in ended),
+            metrics=tuple(metrics_of(trade, order, self.markets[order.instrument].venue) for order in ended),
+            funding=funding,
+        )
+        try:
+            self.store.commit(transition)
+        except StateMoved as error:
+            self.halt(str(error))
+            return None
+        self.state = state
+        self._keep(before, trade)
+        self._listener(self.prefix, before, trade)
+        return trade
+
+    def block(self, pair: PairKey, until_us: int) -> None:
+        """No entries of a pair before `until_us`."""
+        self.blocked_until_us[pair] = max(until_us, self.blocked_until_us.get(pair, 0))
+
+    def _keep(self, before: Trade | None, trade: Trade) -> None:
+        self.trades[trade.id] = trade
+        if before is None:
+            self._count(trade, 1)
+        for order in trade.all_orders:
+            working = self.working.get(order.id)
+            if working is not None:
+                working.order = order
+                if not order.is_pending:
+                    working.leave_market()
+                    del self.working[order.id]
+        if not trade.is_open:
+            del self.trades[trade.id]
+            self.causes.pop(trade.id, None)
+            self._count(trade, -1)
+
+    def _count(self, trade: Trade, change: int) -> None:
+        pair = pair_of(trade)
+        self.open_by_pair[pair] = self.open_by_pair.get(pair, 0) + change
+
+
+def pair_of(trade: Trade) -> PairKey:
+    """The instruments of a trade's legs."""
+    return (trade.long_order.instrument, trade.short_order.instrument)
+
+
+def state_after(state: PortfolioState, before: Trade | None, trade: Trade) -> PortfolioState:
+    """The portfolio's state after a trade went from `before` to `trade`; the same object where nothing changes."""
+    if before is None:
+        state = state.opened(trade)
+    if trade.leg_out is not None and (before is None or before.leg_out is None):
+        state = state.legged_out(trade.leg_out.occurred_us, trade.leg_out.hedge_loss or Decimal(0))
+    if trade.status is TradeStatus.CLOSED:
+        state = state.closed(trade, fees_of(trade), trade.funding_long_usd + trade.funding_short_usd)
+    return state
+
+
+def ended_orders(before: Trade | None, trade: Trade) -> list[Order]:
+    """The orders that ended in this transition: each has one result."""
+    ended_before = {order.id for order in before.all_orders if not order.is_pending} if before else set()
+    return [order for order in trade.all_orders if not order.is_pending and order.id not in ended_before]

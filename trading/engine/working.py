@@ -1,0 +1,34 @@
+"""An order that is under way or at a venue: the engine's own knowledge of it, newer than the stored trade.
+
+Acceptance and queue progress live here and become durable with the trade's next transition, and with the checkpoint
+until then. `accepted_us`, `queue` and the fills are in `order`; what is here besides is where it waits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trading.domain.orders import Order
+
+if TYPE_CHECKING:
+    from trading.engine.markets import Market
+    from trading.engine.portfolio import Portfolio
+
+
+class Working:
+    """One pending order of one portfolio."""
+
+    __slots__ = ("market", "moved", "order", "portfolio", "trade_id")
+
+    def __init__(self, portfolio: Portfolio, trade_id: str, order: Order, market: Market) -> None:
+        self.portfolio = portfolio
+        self.trade_id = trade_id
+        self.order = order
+        self.market = market
+        self.moved = False  # accepted or further in the queue since the last checkpoint
+
+    def leave_market(self) -> None:
+        """No longer rests in the queue or waits for the book."""
+        for waiting in (self.market.resting, self.market.waiting):
+            if self in waiting:
+                waiting.remove(self)
