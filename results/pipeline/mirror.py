@@ -1,0 +1,88 @@
+"""The follower that keeps the Django tables: the newest version of each row, for admin and API.
+
+Invariants: rows and watermark move in one SQL transaction; a newer version is never replaced by an older one; a
+replaced or restored log (its mark differs) is read again from the start, which changes nothing that is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import apps
+from django.db import DatabaseError, models, transaction
+
+from paperdesk.mirror import MirroredModel
+from results.domain.units import datetime_of
+from results.models import FollowerWatermark
+from results.pipeline.canonical_rows import Row, rows_of_arrow
+from results.pipeline.log_slice import LogSlice
+from results.stores.marks import Mark
+from results.stores.schema import LOG_COLUMNS, TABLES, Table
+
+ROWS_PER_STATEMENT = 500
+
+
+class DjangoTables:
+    """The follower `django`."""
+
+    name = "django"
+    failures = (DatabaseError,)
+
+    def marks(self) -> list[Mark]:
+        """How far the tables are; empty before the first rows."""
+        found = FollowerWatermark.objects.filter(name=self.name).values_list("seq", "mark")
+        return [Mark(seq, row) for seq, row in found]
+
+    def write(self, log: LogSlice, at_us: int) -> int:
+        """Write a slice of the log, and the watermark; how many rows changed. Raises django.db.DatabaseError."""
+        rows = {name: rows_of_arrow(arrow) for name, arrow in log.tables.items()}
+        with transaction.atomic():
+            FollowerWatermark.objects.get_or_create(
+                name=self.name, defaults={"seq": 0, "mark": "", "moved_at": datetime_of(at_us)}
+            )
+            held = FollowerWatermark.objects.select_for_update().get(name=self.name)  # one writer at a time
+            changed = sum(_upsert(TABLES[name], of_table) for name, of_table in rows.items() if of_table)
+            held.seq, held.mark, held.moved_at = log.mark.seq, log.mark.row, datetime_of(at_us)
+            held.save()
+        return changed
+
+
+def model_of(table: Table) -> type[MirroredModel]:
+    """The Django model of a durable table."""
+    found = [model for model in apps.get_models() if model._meta.db_table == table.name]
+    assert issubclass(found[0], MirroredModel)
+    return found[0]
+
+
+def _upsert(table: Table, rows: Sequence[Row]) -> int:
+    newest: dict[str, Row] = {}
+    for row in rows:
+        known = newest.get(str(row[table.key]))
+        if known is None or row["version"] >= known["version"]:
+            newest[str(row[table.key])] = row
+    model = model_of(table)
+    stored = model._default_manager.filter(pk__in=list(newest)).values_list("pk", "version")
+    versions = {str(key): version for key, version in stored}
+    fresh = [row for key, row in newest.items() if row["version"] >= versions.get(key, row["version"])]
+    model._default_manager.bulk_create(
+        [model(**_fields(table, row)) for row in fresh],
+        batch_size=ROWS_PER_STATEMENT,
+        update_conflicts=True,
+        unique_fields=[table.key],
+        update_fields=[name for name in _column_names(model) if name != table.key],
+    )
+    return len(fresh)
+
+
+def _fields(table: Table, row: Row) -> dict[str, Any]:
+    kinds = {column.name: column.kind for column in (*table.columns, *LOG_COLUMNS)}
+    return {
+        name: datetime_of(value) if value is not None and kinds[name] == "time" else value
+        for name, value in row.items()
+        if name != "seq"
+    }
+
+
+def _column_names(model: type[models.Model]) -> list[str]:
+    return [field.column for field in model._meta.local_fields]

@@ -1,0 +1,236 @@
+"""One sync: reconcile what closed, append what is new to the log, and let each follower of the log catch up.
+
+Each part fails on its own: the others go on, the report and `paperdesk:sync` say since when it is away and how much
+waits, and it catches up at a later sync. Whatever a sync does may run twice at once, or be killed anywhere, and then
+be done again: nothing is lost or doubled. Nothing to do costs two round trips to Redis; DuckDB is not opened then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import duckdb
+import msgspec
+from redis import Redis
+
+from results.domain.errors import PaperDeskError
+from results.pipeline.entries import DeadLetterBox
+from results.pipeline.log_slice import LogSlice, next_slice
+from results.pipeline.log_writer import LogWriter, Progress, Written
+from results.pipeline.reconcile import Reconciler
+from results.pipeline.report import FollowerState, SyncReport, publish, published, state_after
+from results.pipeline.stream import START, OutboxStream, StreamState, order_of
+from results.stores.duck import Watermark
+from results.stores.gate import Gate
+from results.stores.marks import Mark
+from trading.stores.step import StepRunner
+
+BATCHES_PER_TURN = 4  # of 2,000 entries: others wait for the log no longer than some 200 ms
+SECONDS_MAX = 2.0  # the next sync is due after 3 s; what is left then waits for it
+RECONCILE, DUCKDB = "reconcile", "duckdb"
+DUCKDB_FAILURES = (PaperDeskError, duckdb.Error, OSError)
+
+
+class Follower(Protocol):
+    """A store that follows the durable log."""
+
+    @property
+    def name(self) -> str:
+        """Its name in reports."""
+
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """The errors that mean that it is in trouble, and not that the pipeline is."""
+
+    def marks(self) -> Sequence[Mark]:
+        """How far it is, by its own account."""
+
+    def write(self, log: LogSlice, at_us: int) -> int:
+        """Write a slice; the rows written. Writing one again changes nothing."""
+
+
+def no_progress(_point: str, _count: int) -> None:
+    """Nobody watches."""
+
+
+class Sync:
+    """Keeps positions between calls. One per process; nothing is opened before `once`."""
+
+    def __init__(
+        self,
+        client: Redis,
+        gate: Gate,
+        followers: Sequence[Follower],
+        reconciler: Reconciler,
+        now_us: Callable[[], int],
+    ) -> None:
+        self.client = client
+        self.gate = gate
+        self.followers = followers
+        self.reconciler = reconciler
+        self.now_us = now_us
+        self.stream = OutboxStream(client)
+        self.dead_letters = DeadLetterBox(StepRunner(client))
+        self.log: Known | None = None
+        self.positions: dict[str, int] = {}
+
+    def once(self, progress: Progress = no_progress, seconds_max: float = SECONDS_MAX) -> SyncReport:
+        """Do what there is to do, for about `seconds_max` at most, and publish how far everybody is.
+
+        `progress` is told the name of each point passed and a count. Raises redis.RedisError when Redis is away.
+        """
+        report = _Turn(self, progress, time.monotonic() + seconds_max).run()
+        publish(self.client, report.followers)
+        return report
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What a process last saw of the log: the stream as it was then, and the log's watermark."""
+
+    stream: StreamState
+    mark: Watermark
+
+
+class _Turn:
+    """One call of `Sync.once`."""
+
+    def __init__(self, sync: Sync, progress: Progress, deadline: float) -> None:
+        self.sync = sync
+        self.progress = progress
+        self.deadline = deadline
+        self.started = time.monotonic()
+        self.at_us = sync.now_us()
+        self.stream = sync.stream.state()
+        self.errors: dict[str, str] = {}
+        self.changed: dict[str, int] = {}
+        self.reconciled = self.appended = self.letters = 0
+        self.epoch_began = False
+
+    def run(self) -> SyncReport:
+        """Everything, in order."""
+        self._reconcile()
+        while self._one_round() and time.monotonic() < self.deadline:
+            pass
+        return SyncReport(
+            at_us=self.at_us,
+            epoch=self.stream.epoch,
+            epoch_began=self.epoch_began,
+            reconciled=self.reconciled,
+            appended=self.appended,
+            dead_letters=self.letters,
+            changed=self.changed,
+            trimmed=self._trim(),
+            followers=self._states(),
+            duration_ms=round((time.monotonic() - self.started) * 1000, 3),
+        )
+
+    def _reconcile(self) -> None:
+        try:
+            self.reconciled = self.sync.reconciler.follow(self.stream, self.at_us, self.deadline)
+        except PaperDeskError as error:
+            self.errors[RECONCILE] = _sentence(error)
+        if self.reconciled:
+            self.stream = self.sync.stream.state()  # what it emitted is synced right away
+        self.progress(RECONCILE, self.reconciled)
+
+    def _one_round(self) -> bool:
+        """Append some, and give each follower that is behind and answers its next slice. Whether more remains."""
+        marks = self._marks_of_those_behind()
+        log_is_level = self.sync.log is not None and self.sync.log.stream == self.stream
+        if log_is_level and not marks:
+            return False
+        slices = self._slices(marks)
+        for follower in self.sync.followers:
+            if follower.name in slices:
+                self._write(follower, slices[follower.name])
+        return DUCKDB not in self.errors and bool(slices or not self._log_is_level())
+
+    def _log_is_level(self) -> bool:
+        log = self.sync.log
+        return log is not None and order_of(log.mark.stream_id) >= order_of(log.stream.last_id)
+
+    def _marks_of_those_behind(self) -> dict[str, Sequence[Mark]]:
+        found: dict[str, Sequence[Mark]] = {}
+        for follower in self.sync.followers:
+            if follower.name in self.errors or self._has_everything(follower):
+                continue
+            try:
+                found[follower.name] = follower.marks()
+            except follower.failures as error:
+                self.errors[follower.name] = _sentence(error)
+        return found
+
+    def _has_everything(self, follower: Follower) -> bool:
+        log = self.sync.log
+        is_level = log is not None and log.stream == self.stream
+        return is_level and log is not None and self.sync.positions.get(follower.name) == log.mark.seq
+
+    def _slices(self, marks: dict[str, Sequence[Mark]]) -> dict[str, LogSlice]:
+        """Append what is new, and read the next slice of each follower; the log is held for no longer than that."""
+        sync = self.sync
+        writer = LogWriter(sync.stream, sync.dead_letters, self.progress)
+        try:
+            with sync.gate.write() as connection:
+                written = writer.write(connection, BATCHES_PER_TURN, self.at_us)
+                slices = {name: next_slice(connection, given) for name, given in marks.items()}
+        except DUCKDB_FAILURES as error:
+            self.errors[DUCKDB] = _sentence(error)
+            return {}
+        self._note(written)
+        for name, found in slices.items():
+            sync.positions[name] = found.after_seq if found else written.mark.seq
+        return {name: found for name, found in slices.items() if found}
+
+    def _note(self, written: Written) -> None:
+        self.stream = written.stream
+        self.sync.log = Known(written.stream, written.mark)
+        self.appended += written.rows
+        self.letters += written.dead_letters
+        self.epoch_began = self.epoch_began or written.epoch_began
+
+    def _write(self, follower: Follower, log: LogSlice) -> None:
+        name = follower.name
+        try:
+            self.changed[name] = self.changed.get(name, 0) + follower.write(log, self.at_us)
+        except follower.failures as error:
+            self.errors[name] = _sentence(error)
+            return
+        self.sync.positions[name] = log.mark.seq
+        self.progress(name, log.row_count)
+
+    def _trim(self) -> int:
+        """Remove what both readers of the stream have; only after a turn that wrote something."""
+        log = self.sync.log
+        if not self.appended or log is None or self.errors.keys() & {DUCKDB, RECONCILE}:
+            return 0
+        confirmed = min(log.mark.stream_id, self.sync.reconciler.position(self.stream.epoch), key=order_of)
+        return self.sync.stream.trim_behind(confirmed)
+
+    def _states(self) -> dict[str, FollowerState]:
+        before = published(self.sync.client) if self.errors or self.sync.log is None else {}
+        stream_positions = {
+            RECONCILE: self.sync.reconciler.position(self.stream.epoch),
+            DUCKDB: self.sync.log.mark.stream_id if self.sync.log else _position(before, DUCKDB, START),
+        }
+        states = {}
+        for name, position in stream_positions.items():
+            lag = 0 if order_of(position) >= order_of(self.stream.last_id) else self.sync.stream.count_after(position)
+            states[name] = state_after(before.get(name), position, lag, self.errors.get(name), self.at_us)
+        head = self.sync.log.mark.seq if self.sync.log else 0
+        for follower in self.sync.followers:
+            name = follower.name
+            seq = self.sync.positions.get(name, int(_position(before, name, "0")))
+            lag = max(0, head - seq)
+            states[name] = state_after(before.get(name), str(seq), lag, self.errors.get(name), self.at_us)
+        return states
+
+
+def _position(before: Mapping[str, FollowerState], name: str, otherwise: str) -> str:
+    return before[name].position if name in before else otherwise
+
+
+def _sentence(error: Exception) -> str:
+    first_line = str(error).splitlines()[0] if str(error) else ""
+    return first_line if isinstance(error, PaperDeskError) and first_line else f"{type(error).__name__}: {first_line}"

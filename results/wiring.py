@@ -1,0 +1,69 @@
+"""The clients of the durable side, each made at first use and kept for the life of the process.
+
+Nothing is opened by making one: Redis and ClickHouse connect at the first call, DuckDB only inside its gate.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+
+import redis
+from django.conf import settings
+
+from paperdesk.errors import ConfigurationError
+from results.domain.tolerances import Tolerances
+from results.pipeline.clickhouse_tables import ClickHouseTables
+from results.pipeline.mirror import DjangoTables
+from results.pipeline.reconcile import Reconciler
+from results.pipeline.sync import Sync
+from results.stores.clickhouse import ClickHouse
+from results.stores.failures import ClickHouseAway
+from results.stores.gate import Gate
+
+# Redis is beside us or in the same network; a batch of 2,000 entries takes some 20 ms. A dead peer must not hold the
+# sync for longer than the period of its beat or two.
+REDIS_CONNECT_SECONDS_MAX = 2.0
+REDIS_ANSWER_SECONDS_MAX = 5.0
+REDIS_HEALTH_SECONDS = 10
+
+
+def now_us() -> int:
+    """The wall clock in microseconds UTC."""
+    return time.time_ns() // 1_000
+
+
+@cache
+def redis_client() -> redis.Redis:
+    """The desk's Redis; answers bytes. Raises ConfigurationError when there is none."""
+    if not settings.REDIS_URL:
+        raise ConfigurationError("REDIS_URL is not set and no desk is running")
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_connect_timeout=REDIS_CONNECT_SECONDS_MAX,
+        socket_timeout=REDIS_ANSWER_SECONDS_MAX,
+        socket_keepalive=True,
+        health_check_interval=REDIS_HEALTH_SECONDS,
+    )
+
+
+@cache
+def gate() -> Gate:
+    """The way to the DuckDB file."""
+    return Gate(settings.DUCKDB_PATH)
+
+
+@cache
+def clickhouse() -> ClickHouse:
+    """ClickHouse. Raises ClickHouseAway when there is no address of one."""
+    if not settings.CLICKHOUSE_URL:
+        raise ClickHouseAway("ClickHouse: CLICKHOUSE_URL is not set and no desk is running")
+    return ClickHouse(settings.CLICKHOUSE_URL, settings.CLICKHOUSE_CLUSTER)
+
+
+@cache
+def sync() -> Sync:
+    """The pipeline of this process."""
+    client = redis_client()
+    followers = (DjangoTables(), ClickHouseTables(clickhouse))
+    return Sync(client, gate(), followers, Reconciler(client, Tolerances()), now_us)

@@ -1,0 +1,82 @@
+"""Outbox entries of every durable table, and the stores that should end up with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+
+from results.domain.tolerances import Tolerances
+from results.pipeline.clickhouse_tables import ClickHouseTables
+from results.pipeline.fingerprints import RowMark
+from results.pipeline.mirror import DjangoTables
+from results.pipeline.reconcile import Reconciler
+from results.pipeline.report import SyncReport
+from results.pipeline.sync import Sync
+from results.pipeline.verify_sources import ClickHouseRows, DjangoRows, DuckRows, Source
+from results.stores.clickhouse import ClickHouse
+from results.stores.gate import Gate
+from results.stores.schema import TABLES
+from tests.results.stores.made import DAY, row
+from trading.stores import keys
+from trading.stores.outbox import Outbox
+
+NOW_US = 1_731_000_000_000_000
+
+
+class Side:
+    """One desk's durable side. `now_us` is its clock."""
+
+    def __init__(self, client: redis.Redis, gate: Gate, clickhouse: ClickHouse) -> None:
+        self.client = client
+        self.gate = gate
+        self.clickhouse = clickhouse
+        self.now_us = NOW_US
+        self.sync = self.new_sync()
+
+    def new_sync(self) -> Sync:
+        """A sync as another process would make it: it remembers nothing."""
+        followers = (DjangoTables(), ClickHouseTables(lambda: self.clickhouse))
+        reconciler = Reconciler(self.client, Tolerances())
+        return Sync(self.client, self.gate, followers, reconciler, lambda: self.now_us)
+
+    def emit(self, table: str, number: int, version: int = 1, **changes: Any) -> str:
+        """Put the row of that number into the outbox; its stream id."""
+        made = row(TABLES[table], number, version, **changes)
+        made.pop("row_hash")
+        return self.add(Outbox(TABLES).entry(table, made))
+
+    def add(self, fields: Mapping[Any, Any], stream_id: str = "*") -> str:
+        """Put an entry into the outbox as it is; its stream id."""
+        given: Any = self.client.xadd(keys.OUTBOX, dict(fields), id=stream_id)
+        return str(given.decode())
+
+    def entries(self, stream: str = keys.OUTBOX) -> list[tuple[str, dict[bytes, bytes]]]:
+        """All entries of a stream, by id."""
+        found: Any = self.client.xrange(stream)
+        return [(stream_id.decode(), fields) for stream_id, fields in found]
+
+    def settle(self) -> SyncReport:
+        """Sync until another turn would do nothing."""
+        report = self.sync.once()
+        while not report.is_settled:
+            report = self.sync.once().after(report)
+        return report
+
+    def marks(self, table: str) -> dict[str, dict[str, RowMark]]:
+        """The rows of the made day in each store, by store and key, hashes recomputed."""
+        with self.gate.read() as connection:
+            sources: list[Source] = [DuckRows(connection), DjangoRows(), ClickHouseRows(self.clickhouse)]
+            found = {source.name: source.marks(TABLES[table], DAY, True) for source in sources}
+        return {name: {key: _bare(mark) for key, mark in marks.items()} for name, marks in found.items()}
+
+    def log_length(self, table: str) -> int:
+        """How many versions the durable log has."""
+        with self.gate.read() as connection:
+            counted = connection.execute(f"SELECT count(*) FROM {table}_log").fetchall()
+        return int(counted[0][0])
+
+
+def _bare(mark: RowMark) -> RowMark:
+    return RowMark(mark.key, mark.version, mark.stored, mark.recomputed)

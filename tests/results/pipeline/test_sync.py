@@ -1,0 +1,216 @@
+"""The sync end to end, on real stores: exactly once, each follower on its own."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+
+from results.models import FollowerWatermark, TradeResult
+from results.pipeline.log_slice import SEQS_PER_SLICE
+from results.pipeline.report import published
+from results.stores.clickhouse import ClickHouse
+from results.stores.schema import TABLES
+from tests.results.pipeline.made import NOW_US, Side
+from tests.results.stores.made import EmbeddedProcess
+from trading.stores import keys
+
+POINTS = ("reconcile", "dead_lettered", "appended", "django", "clickhouse")
+
+
+class Killed(Exception):
+    """Stands for a process that ends here."""
+
+
+def test_rows_of_every_table_reach_every_store_and_a_second_sync_changes_nothing(side: Side) -> None:
+    for number in range(1, 31):
+        for table in TABLES:
+            side.emit(table, number)
+    report = side.settle()
+    assert (report.appended, report.dead_letters, report.is_level) == (30 * len(TABLES), 0, True)
+    for table in TABLES:
+        marks = side.marks(table)
+        assert len(marks["duckdb"]) == 30
+        assert marks["duckdb"] == marks["django"] == marks["clickhouse"]
+        assert all(mark.stored == mark.recomputed for mark in marks["django"].values())
+    again = side.new_sync().once()
+    assert (again.appended, again.changed, again.dead_letters) == (0, {}, 0)
+    assert side.log_length("trade_result") == 30
+
+
+def test_of_several_versions_in_one_batch_the_newest_is_kept_and_an_older_one_never_replaces_it(side: Side) -> None:
+    for version in (1, 3, 2):
+        side.emit("trade_result", 1, version, symbol=f"version {version}")
+    side.settle()
+    assert TradeResult.objects.get().symbol == "version 3"
+    side.emit("trade_result", 1, 2, symbol="late")
+    side.settle()
+    assert TradeResult.objects.get().symbol == "version 3"
+    assert side.log_length("trade_result") == 4
+    marks = side.marks("trade_result")
+    assert marks["duckdb"] == marks["django"] == marks["clickhouse"]
+
+
+def test_more_rows_than_one_slice_are_carried_over_in_several(side: Side) -> None:
+    count = SEQS_PER_SLICE + 10
+    for number in range(count):
+        side.emit("result_metrics", number)
+    report = side.settle()
+    assert report.is_level
+    assert (report.appended, report.changed) == (count, {"django": count, "clickhouse": count})
+    assert len(side.marks("result_metrics")["clickhouse"]) == count
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_sync_killed_at_any_point_loses_and_doubles_nothing(side: Side, point: str) -> None:
+    for number in range(1, 101):
+        side.emit("trade_result", number)
+    side.add({"table": "trade_result", "id": "1", "version": "1"})
+
+    def die(passed: str, _count: int) -> None:
+        if passed == point:
+            raise Killed
+
+    with pytest.raises(Killed):
+        side.sync.once(die)
+    side.sync = side.new_sync()
+    report = side.settle()
+    assert report.is_level
+    assert side.log_length("trade_result") == 100
+    marks = side.marks("trade_result")
+    assert len(marks["duckdb"]) == 100
+    assert marks["duckdb"] == marks["django"] == marks["clickhouse"]
+    assert side.client.xlen(keys.DEAD_LETTERS) == 1
+
+
+def test_an_entry_that_is_no_row_becomes_a_dead_letter_and_is_not_in_the_way(side: Side) -> None:
+    side.emit("trade_result", 1)
+    good = side.entries()[0][1]
+    bad = {
+        "the row has columns": {**good, b"row": good[b"row"].replace(b'"symbol"', b'"symbols"')},
+        "row_hash is": {**good, b"row": good[b"row"].replace(b'"leg":"leg', b'"leg":"log')},
+        "there is no table 'trades'": {**good, b"table": b"trades"},
+        "the entry has no row": {name: value for name, value in good.items() if name != b"row"},
+        "the row cannot be read": {**good, b"row": b"{"},
+        "version is": {**good, b"version": b"2"},
+    }
+    sources = [side.add(fields) for fields in bad.values()]
+    side.emit("trade_result", 2)
+    report = side.settle()
+    assert (report.appended, report.dead_letters, report.is_level) == (2, len(bad), True)
+    letters = [fields for _, fields in side.entries(keys.DEAD_LETTERS)]
+    assert [letter[b"source"].decode() for letter in letters] == sources
+    for letter, reason in zip(letters, bad, strict=True):
+        assert letter[b"reason"].decode().startswith(reason)
+    assert letters[1][b"row"] == bad["row_hash is"][b"row"]
+
+
+def test_a_clickhouse_that_is_away_holds_up_nobody_and_catches_up_later(
+    side: Side, embedded: EmbeddedProcess, tmp_path: Path
+) -> None:
+    port = embedded.port
+    side.clickhouse = ClickHouse(embedded.url("away"))
+    side.clickhouse.migrate()
+    side.emit("trade_result", 1)
+    assert side.settle().is_level
+    embedded.kill()
+
+    for number in (2, 3):
+        side.emit("trade_result", number)
+    side.now_us = NOW_US + 5_000_000
+    report = side.settle()
+    away = report.followers["clickhouse"]
+    assert report.followers["django"].lag == 0
+    assert TradeResult.objects.count() == 3
+    assert (away.lag, away.since_us, away.at_us) == (2, NOW_US + 5_000_000, NOW_US)
+    assert away.error is not None
+    assert f"ClickHouse at 127.0.0.1:{port} is away" in away.error
+
+    side.now_us += 3_000_000
+    later = side.new_sync().once()  # another process, with nothing new: it still knows since when
+    assert later.followers["clickhouse"].since_us == NOW_US + 5_000_000
+    assert published(side.client)["clickhouse"].lag == 2
+
+    back = EmbeddedProcess(tmp_path / "clickhouse", port)
+    try:
+        report = side.settle()
+        assert report.is_level
+        assert (report.changed, report.followers["clickhouse"].since_us) == ({"clickhouse": 2}, None)
+        assert len(side.marks("trade_result")["clickhouse"]) == 3
+    finally:
+        back.stop()
+
+
+def test_a_sync_with_nothing_to_do_is_cheap_and_does_not_open_the_log(side: Side) -> None:
+    side.emit("trade_result", 1)
+    side.settle()
+    seconds = []
+    with side.gate.write():  # whoever wanted the log would have to wait for it
+        for _ in range(20):
+            started = time.perf_counter()
+            report = side.sync.once()
+            seconds.append(time.perf_counter() - started)
+            assert report.is_level
+    assert statistics.median(seconds) < 0.005
+
+
+def test_the_stream_is_trimmed_only_behind_what_every_reader_has(side: Side) -> None:
+    old = 1_000_000_000_000
+    side.emit("trade_result", 1)
+    entry = side.entries()[0][1]
+    side.client.delete(keys.OUTBOX)
+    side.add(entry, f"{old}-0")
+    side.add(entry, f"{old + 1}-0")
+    assert side.settle().trimmed == 0  # within a minute of the end
+    side.add(entry, f"{old + 100_000}-0")
+    reconciler = side.sync.reconciler
+    side.sync.reconciler = Stuck(f"{old}-0")  # type: ignore[assignment]
+    side.sync.once()
+    assert side.client.xlen(keys.OUTBOX) == 3
+    side.sync.reconciler = reconciler
+    side.add(entry, f"{old + 100_001}-0")
+    assert side.settle().trimmed == 2
+    assert side.log_length("trade_result") == 4
+
+
+class Stuck:
+    """A reader of the stream that does not come further."""
+
+    def __init__(self, position: str) -> None:
+        self._position = position
+
+    def position(self, _epoch: str) -> str:
+        return self._position
+
+    def follow(self, *_: object) -> int:
+        return 0
+
+
+def test_a_stream_that_lost_its_tail_begins_a_new_epoch_and_nothing_is_lost_or_doubled(side: Side) -> None:
+    for number in (1, 2, 3):
+        side.emit("trade_result", number)
+    entries = side.entries()
+    first = side.settle().epoch
+    side.client.delete(keys.OUTBOX)  # an older copy of Redis is restored: it has two of three entries
+    for stream_id, fields in entries[:2]:
+        side.add(fields, stream_id)
+    report = side.new_sync().once()
+    assert report.epoch_began
+    assert report.epoch != first
+    assert side.client.get(keys.OUTBOX_EPOCH) == report.epoch.encode()
+    side.emit("trade_result", 4)
+    assert side.settle().is_level
+    assert side.log_length("trade_result") == 4
+    assert TradeResult.objects.count() == 4
+
+
+def test_a_replaced_log_is_followed_anew(side: Side) -> None:
+    side.emit("trade_result", 1)
+    side.settle()
+    FollowerWatermark.objects.update(mark="1/0-0/0")  # the mark of another log's row
+    TradeResult.objects.all().delete()
+    side.emit("trade_result", 2)
+    side.settle()
+    assert TradeResult.objects.count() == 2
