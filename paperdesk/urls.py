@@ -1,7 +1,5 @@
 """Every address of the web: probes, login, admin, API, pages."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, URLResolver, include, path
@@ -15,8 +13,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
+    path("api/", include("paperdesk.api")),
+    path("", include("trading.urls")),
 ]
-if find_spec("paperdesk.api"):
-    urlpatterns.append(path("api/", include("paperdesk.api")))
-if find_spec("trading.urls"):
-    urlpatterns.append(path("", include("trading.urls")))
