@@ -15,78 +15,39 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from trading.domain import metrics
 from trading.domain.exits import exit_reason
 from trading.domain.funding import delta_8h
-from trading.domain.metrics import DailyMetrics, EquityTrack, PortfolioMetrics
 from trading.domain.orders import Leg
 from trading.domain.pnl import unrealised_net
-from trading.domain.portfolio import DayTally, PortfolioState
 from trading.domain.strategy import Desk, Strategy
 from trading.domain.trades import Trade, TradeStatus
-from trading.domain.units import MICROSECONDS, ZERO, day_of, round12
+from trading.domain.units import MICROSECONDS, ZERO
 from trading.engine.clock import Clock
-from trading.engine.marks import UNKNOWN, Floats, Marks, MarkTable, Quote
+from trading.engine.findings import Findings, find, track_of
+from trading.engine.marks import UNKNOWN, Floats, MarkTable, Quote
+from trading.stores.market_store import MarketQuote
+from trading.stores.monitor_store import Reading, Watched
 
 COMMAND_LIFETIME_US = 3 * MICROSECONDS  # ruling 17
-RECORD_INTERVAL_US = 60 * MICROSECONDS  # ruling 19
 NEAR_LIMIT_USD = 1e-6  # float64 of any position here is closer to the exact amount than this
+READS_MAX = 3  # a portfolio that moves on between read and write is read again this often
 
 
-class Track(msgspec.Struct, frozen=True):
-    """What the monitor remembers of a portfolio: its equity, and when its durable rows were last written."""
+class PortfolioWatch(Protocol):
+    """A portfolio as `trading.stores.monitor_store.MonitorStore` gives and takes it."""
 
-    equity: EquityTrack
-    recorded_us: int = 0
-    recorded_version: int = -1
-
-
-class PortfolioView(msgspec.Struct, frozen=True):
-    """One portfolio as it stands in Redis. `trades` are the open ones, oldest first."""
-
-    state: PortfolioState
-    trades: Sequence[Trade]
-    track: Track | None = None
-    leg_outs: Sequence[Any] = ()
-
-
-class DayRecord(msgspec.Struct, frozen=True):
-    """The durable rows of one day: its metrics, and the portfolio as it was at `taken_us`."""
-
-    metrics: DailyMetrics
-    state: PortfolioState
-    unrealised_usd: Decimal | None
-    taken_us: int
-
-
-class Findings(msgspec.Struct, frozen=True):
-    """What a tick found out about a portfolio. `records` are the rows that are due, a finished day's first."""
-
-    at_us: int
-    metrics: PortfolioMetrics
-    daily: DailyMetrics
-    track: Track
-    marks: Marks
-    unrealised_usd: Decimal | None
-    finished: DailyMetrics | None
-    records: tuple[DayRecord, ...]
-
-
-class MonitorStore(Protocol):
-    """What the monitor needs of a portfolio's store."""
-
-    def read(self) -> PortfolioView | None:
+    def read(self) -> Reading | None:
         """The portfolio, or None before its first engine has started."""
 
-    def write(self, view: PortfolioView, findings: Findings) -> bool:
-        """Writes what was found in one step; False, and nothing written, if the state has moved on."""
+    def write(self, reading: Reading, watched: Watched) -> dict[str, msgspec.Raw] | None:
+        """Writes in one step; None, and nothing written, if the portfolio has moved on."""
 
 
-class Market(Protocol):
+class Quotes(Protocol):
     """Where the engine publishes prices."""
 
-    def quotes(self, now_us: int) -> Mapping[str, Quote]:
-        """The quote of each instrument that can be marked with."""
+    def quotes(self) -> Mapping[str, MarketQuote]:
+        """The last quote of every instrument."""
 
 
 class Commands(Protocol):
@@ -97,21 +58,22 @@ class Commands(Protocol):
 
 
 class PortfolioTick(msgspec.Struct, frozen=True):
-    """One portfolio after a tick: what was read, what was found, and the exits that were asked for."""
+    """One portfolio after a tick. `exits` are (trade id, reason) asked for; `documents` the metrics and the daily
+    record as they were written, None if the portfolio kept moving and the next tick must do it."""
 
     strategy: Strategy
-    view: PortfolioView
+    reading: Reading
     findings: Findings
     exits: tuple[tuple[str, str], ...]
-    written: bool
+    documents: Mapping[str, Any] | None
 
 
 class Tick(msgspec.Struct, frozen=True):
-    """One tick over all portfolios."""
+    """One tick over all portfolios that exist."""
 
     at_us: int
     duration_ms: float
-    quotes: Mapping[str, Quote]
+    quotes: Mapping[str, MarketQuote]
     portfolios: tuple[PortfolioTick, ...]
 
 
@@ -121,8 +83,8 @@ class Monitor:
     def __init__(
         self,
         desk: Desk,
-        stores: Mapping[str, MonitorStore],
-        market: Market,
+        stores: Mapping[str, PortfolioWatch],
+        market: Quotes,
         commands: Commands,
         clock: Clock,
         timer: Callable[[], float] = time.perf_counter,
@@ -137,42 +99,73 @@ class Monitor:
         self._tables = {strategy.prefix: MarkTable(self._venues) for strategy in desk.strategies}
 
     def tick(self, record: bool = False) -> Tick:
-        """One look at everything; `record` writes the durable rows of the day whether they are due or not."""
+        """One look at everything; `record` writes the durable rows of the day whether they are due or not.
+
+        Raises what the stores raise (RedisAway, WireError).
+        """
         started = self._timer()
         now_us = self._clock.now_us()
-        quotes = self._market.quotes(now_us)
+        published = self._market.quotes()
+        quotes = self.usable(published, now_us)
         ticks = [self._watch(strategy, quotes, now_us, record) for strategy in self._desk.strategies]
         duration_ms = (self._timer() - started) * 1_000
-        return Tick(now_us, duration_ms, quotes, tuple(tick for tick in ticks if tick is not None))
+        return Tick(now_us, duration_ms, published, tuple(tick for tick in ticks if tick is not None))
+
+    def usable(self, published: Mapping[str, MarketQuote], now_us: int) -> dict[str, Quote]:
+        """What trades may be marked with: prices of books that are in order and not too old (ruling 5)."""
+        found = {}
+        for instrument in self._desk.instruments:
+            quote = published.get(instrument.id)
+            if quote is None:
+                continue
+            age_us = now_us - quote.event_us
+            good = quote.state == "ok" and age_us <= self._venues[instrument.venue].book_age_us_max
+            found[instrument.id] = Quote(
+                quote.bid if good else None,
+                quote.ask if good else None,
+                quote.funding_rate,
+                quote.funding_interval_h or instrument.funding_interval_hours,
+                instrument.contract_type == "spot",
+            )
+        return found
 
     def _watch(
         self, strategy: Strategy, quotes: Mapping[str, Quote], now_us: int, record: bool
     ) -> PortfolioTick | None:
         store = self._stores[strategy.prefix]
-        view = store.read()
-        if view is None:
-            return None
-        marks = self._tables[strategy.prefix].mark(view.trades, quotes)
-        exits = tuple(self._exits(strategy, view.trades, marks.unrealised_usd, quotes))
-        for trade_id, reason in exits:
-            self._commands.send_exit(strategy.prefix, trade_id, reason, now_us + COMMAND_LIFETIME_US)
-        findings = find(view, marks, now_us, record)
-        return PortfolioTick(strategy, view, findings, exits, store.write(view, findings))
+        sent: tuple[tuple[str, str], ...] | None = None
+        for attempt in range(1, READS_MAX + 1):
+            reading = store.read()
+            if reading is None:
+                return None
+            marks = self._tables[strategy.prefix].mark(reading.trades, quotes)
+            if sent is None:
+                sent = self._send_exits(strategy, reading.trades, marks.unrealised_usd, quotes, now_us)
+            findings = find(reading.state, track_of(reading, now_us), marks, now_us, record)
+            documents = store.write(reading, findings.watched(reading.trades))
+            if documents is not None or attempt == READS_MAX:
+                return PortfolioTick(strategy, reading, findings, sent, documents)
+        raise AssertionError("unreachable: the last attempt returns")
 
-    def _exits(
-        self, strategy: Strategy, trades: Sequence[Trade], unrealised: Floats, quotes: Mapping[str, Quote]
-    ) -> list[tuple[str, str]]:
-        """The active trades to be closed, and why. Floats only choose whom to look at."""
-        suspects = near_limits(strategy, trades, unrealised)
+    def _send_exits(
+        self,
+        strategy: Strategy,
+        trades: Sequence[Trade],
+        unrealised: Floats,
+        quotes: Mapping[str, Quote],
+        now_us: int,
+    ) -> tuple[tuple[str, str], ...]:
+        """Asks for the exit of each active trade that has a reason. Floats only choose at whom to look."""
         found = []
-        for trade, suspect in zip(trades, suspects, strict=True):
+        for trade, suspect in zip(trades, near_limits(strategy, trades, unrealised), strict=True):
             armed = trade.funding_delta_entry > strategy.funding_convergence_threshold
-            if trade.status is TradeStatus.ACTIVE and (suspect or armed) and trade.origin == "engine":
-                exact = self.unrealised(trade, quotes)
-                reason = exit_reason(trade, strategy, exact, funding_delta(trade, quotes))
-                if reason is not None:
-                    found.append((trade.id, reason.value))
-        return found
+            if trade.status is not TradeStatus.ACTIVE or trade.origin != "engine" or not (suspect or armed):
+                continue
+            reason = exit_reason(trade, strategy, self.unrealised(trade, quotes), funding_delta(trade, quotes))
+            if reason is not None:
+                self._commands.send_exit(strategy.prefix, trade.id, reason.value, now_us + COMMAND_LIFETIME_US)
+                found.append((trade.id, reason.value))
+        return tuple(found)
 
     def unrealised(self, trade: Trade, quotes: Mapping[str, Quote]) -> Decimal | None:
         """The exact unrealised net in USD; None while a price is unknown."""
@@ -203,38 +196,3 @@ def funding_delta(trade: Trade, quotes: Mapping[str, Quote]) -> Decimal | None:
             return None
         rates[leg] = (rate, quote.funding_interval_hours)
     return delta_8h(*rates[Leg.SHORT], *rates[Leg.LONG])
-
-
-def find(view: PortfolioView, marks: Marks, now_us: int, record: bool) -> Findings:
-    """What the tick says about a portfolio; pure."""
-    state = view.state
-    track = view.track or Track(EquityTrack.new(state.starting_capital, now_us))
-    total = marks.total_usd
-    unrealised = None if total is None else round12(Decimal(repr(total)))
-    before, after = track.equity, track.equity.rolled_to(now_us)
-    if unrealised is not None:
-        after = before.observed(state.starting_capital + state.cumulative_pnl + unrealised, now_us)
-    daily = metrics.daily_metrics(state, tally_of(state, day_of(now_us).isoformat()), after)
-    finished = metrics.daily_metrics(state, tally_of(state, before.date), before) if after.date != before.date else None
-    due = record or (state.version != track.recorded_version and now_us - track.recorded_us >= RECORD_INTERVAL_US)
-    rows = (finished,) if finished else ()
-    rows = (*rows, daily) if due else rows
-    kept = Track(after, now_us, state.version) if due else Track(after, track.recorded_us, track.recorded_version)
-    return Findings(
-        at_us=now_us,
-        metrics=metrics.portfolio_metrics(state, now_us),
-        daily=daily,
-        track=kept,
-        marks=marks,
-        unrealised_usd=unrealised,
-        finished=finished,
-        records=tuple(DayRecord(row, state, unrealised, now_us) for row in rows),
-    )
-
-
-def tally_of(state: PortfolioState, date: str) -> DayTally:
-    """What the portfolio closed on a UTC day; an empty tally for one on which it closed nothing."""
-    for tally in (state.day, state.previous_day):
-        if tally is not None and tally.date == date:
-            return tally
-    return DayTally(date)

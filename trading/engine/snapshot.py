@@ -17,19 +17,17 @@ from trading.domain.units import text_of
 from trading.engine.monitor import PortfolioTick, Tick
 
 TRADES_SHOWN_MAX = 200
-LEG_OUTS_SHOWN_MAX = 10
 
 
 def snapshot(
     tick: Tick,
     sequence: int,
-    documents: Mapping[str, Mapping[str, Any]],
     feed: Mapping[str, Any],
     sync: Mapping[str, Any],
     markets: Sequence[Mapping[str, Any]],
     alarms: Sequence[str],
 ) -> dict[str, Any]:
-    """The snapshot of a tick. `documents` has, per prefix, `metrics`, `daily` and `leg_outs` as on the wire."""
+    """The snapshot of a tick. A portfolio that kept moving during the tick is left out: the next one shows it."""
     return {
         "seq": sequence,
         "at_us": tick.at_us,
@@ -38,14 +36,14 @@ def snapshot(
         "sync": dict(sync),
         "alarms": list(alarms),
         "markets": list(markets),
-        "portfolios": [portfolio_part(one, documents[one.strategy.prefix]) for one in tick.portfolios],
+        "portfolios": [portfolio_part(one, one.documents) for one in tick.portfolios if one.documents is not None],
     }
 
 
 def portfolio_part(one: PortfolioTick, documents: Mapping[str, Any]) -> dict[str, Any]:
     """One portfolio: the documents' metrics, equity, and its newest open trades."""
     marks = one.findings.marks
-    rows = list(zip(one.view.trades, marks.unrealised_usd, marks.spread_bps, strict=True))[-TRADES_SHOWN_MAX:]
+    rows = list(zip(one.reading.trades, marks.unrealised_usd, marks.spread_bps, strict=True))[-TRADES_SHOWN_MAX:]
     unrealised = one.findings.unrealised_usd
     equity = one.findings.track.equity
     return {
@@ -56,9 +54,9 @@ def portfolio_part(one: PortfolioTick, documents: Mapping[str, Any]) -> dict[str
         "equity_usd": text_of(equity.last_equity),
         "unrealised_usd": None if unrealised is None else text_of(unrealised),
         "max_drawdown": float(equity.max_drawdown),
-        "trades_total": len(one.view.trades),
+        "trades_total": len(one.reading.trades),
         "trades": [trade_part(trade, float(usd), float(bps)) for trade, usd, bps in reversed(rows)],
-        "leg_outs": list(documents["leg_outs"])[:LEG_OUTS_SHOWN_MAX],
+        "leg_outs": list(one.reading.leg_outs),
     }
 
 

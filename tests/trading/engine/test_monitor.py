@@ -17,9 +17,11 @@ from trading.domain.strategy import Desk, Pair, Strategy
 from trading.domain.trades import Trade, TradeStatus
 from trading.domain.units import DAY_US, MICROSECONDS
 from trading.engine.clock import EventClock
-from trading.engine.marks import Quote
-from trading.engine.monitor import RECORD_INTERVAL_US, Findings, Monitor, PortfolioView
+from trading.engine.findings import RECORD_INTERVAL_US
+from trading.engine.monitor import Monitor
 from trading.engine.snapshot import snapshot
+from trading.stores.market_store import MarketQuote
+from trading.stores.monitor_store import Reading, Watched
 
 NOON_US = 20_000 * DAY_US + DAY_US // 2
 
@@ -39,28 +41,28 @@ def desk() -> Desk:
 
 
 class FakeStore:
-    """Holds a view in memory, with the same compare-and-set promise as the Redis store."""
+    """Holds a portfolio in memory, with the same compare-and-set promise as the Redis store."""
 
-    def __init__(self, view: PortfolioView) -> None:
-        self.view = view
-        self.written: list[Findings] = []
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.written: list[Watched] = []
 
-    def read(self) -> PortfolioView:
-        return self.view
+    def read(self) -> Reading:
+        return self.reading
 
-    def write(self, view: PortfolioView, findings: Findings) -> bool:
-        if view.state is not self.view.state:
-            return False
-        self.written.append(findings)
-        self.view = msgspec.structs.replace(self.view, track=findings.track)
-        return True
+    def write(self, reading: Reading, watched: Watched) -> dict[str, msgspec.Raw] | None:
+        if reading.state is not self.reading.state:
+            return None
+        self.written.append(watched)
+        self.reading = msgspec.structs.replace(self.reading, equity=msgspec.json.encode(watched.equity))
+        return {"metrics": msgspec.Raw(b"{}"), "daily": msgspec.Raw(b"{}")}
 
 
 class FakeMarket:
-    def __init__(self, **quotes: Quote) -> None:
+    def __init__(self, **quotes: MarketQuote) -> None:
         self.by_instrument = {f"{venue}:BTCUSDT": quote for venue, quote in quotes.items()}
 
-    def quotes(self, now_us: int) -> Mapping[str, Quote]:
+    def quotes(self) -> Mapping[str, MarketQuote]:
         return self.by_instrument
 
 
@@ -81,8 +83,10 @@ def active_trade(**changes: object) -> Trade:
     return msgspec.structs.replace(trade, **{**empty, **changes})
 
 
-def quote(price: str, rate: str | None = None) -> Quote:
-    return Quote(D(price), D(price), None if rate is None else D(rate))
+def quote(price: str, rate: str | None = None, state: str = "ok", event_us: int = NOON_US) -> MarketQuote:
+    return MarketQuote(
+        bid=D(price), ask=D(price), funding_rate=None if rate is None else D(rate), event_us=event_us, state=state
+    )
 
 
 def watch(
@@ -92,7 +96,8 @@ def watch(
     state = PortfolioState.new(D(20_000), NOON_US)
     for one in trades:
         state = state.opened(one)
-    store, commands, clock = FakeStore(PortfolioView(state, trades)), FakeCommands(), EventClock(now_us)
+    reading = Reading(state, trades, None, (), b"state", None, None)
+    store, commands, clock = FakeStore(reading), FakeCommands(), EventClock(now_us)
     return Monitor(desk(), {"strategy": store}, market, commands, clock), store, commands, clock
 
 
@@ -119,8 +124,16 @@ def test_only_active_trades_are_asked_to_exit(status: TradeStatus) -> None:
     assert commands.sent == []
 
 
-def test_a_missing_price_makes_marks_and_equity_unknown_and_triggers_nothing() -> None:
-    monitor, _, commands, _ = watch(active_trade(), FakeMarket(a=quote("99999")))
+@pytest.mark.parametrize(
+    "market",
+    [
+        FakeMarket(a=quote("99999")),
+        FakeMarket(a=quote("99999"), b=quote("42000", state="gapped")),
+        FakeMarket(a=quote("99999"), b=quote("42000", event_us=NOON_US - 5_000_001)),  # 5 s is the limit
+    ],
+)
+def test_a_missing_gapped_or_old_price_makes_marks_and_equity_unknown_and_triggers_nothing(market: FakeMarket) -> None:
+    monitor, _, commands, _ = watch(active_trade(), market)
     findings = monitor.tick().portfolios[0].findings
     assert findings.unrealised_usd is None
     assert math.isnan(findings.marks.unrealised_usd[0])
@@ -142,37 +155,39 @@ def test_converged_funding_exits_only_when_a_rate_is_known_on_both_legs() -> Non
 
 def test_metrics_are_not_written_when_the_state_has_moved_on() -> None:
     monitor, store, _, _ = watch(None, FakeMarket())
-    view = store.view
-    store.read = lambda: msgspec.structs.replace(view, state=view.state.opened(trade_of("z", "10", "0")))  # type: ignore[method-assign]
-    assert monitor.tick().portfolios[0].written is False
+    reading = store.reading
+    moved = msgspec.structs.replace(reading, state=reading.state.opened(trade_of("z", "10", "0")))
+    store.read = lambda: moved  # type: ignore[method-assign]
+    assert monitor.tick().portfolios[0].documents is None
     assert store.written == []
 
 
 def test_rows_are_recorded_at_most_once_a_minute_and_only_after_a_change() -> None:
     monitor, store, _, clock = watch(active_trade(), FakeMarket(a=quote("42410"), b=quote("42450")))
-    assert len(monitor.tick().portfolios[0].findings.records) == 1
+    monitor.tick()
     clock.move_to(NOON_US + 2 * RECORD_INTERVAL_US)
-    assert monitor.tick().portfolios[0].findings.records == ()  # nothing has changed
-    changed = store.view.state.opened(trade_of("z", "10", "0"))
-    store.view = msgspec.structs.replace(store.view, state=changed)
-    assert len(monitor.tick().portfolios[0].findings.records) == 1
+    monitor.tick()  # nothing has changed
+    changed = store.reading.state.opened(trade_of("z", "10", "0"))
+    store.reading = msgspec.structs.replace(store.reading, state=changed)
+    monitor.tick()
+    assert [len(watched.day_rows) for watched in store.written] == [1, 0, 1]
 
 
 def test_the_first_tick_of_a_day_records_the_day_before() -> None:
-    monitor, _, _, clock = watch(active_trade(), FakeMarket(a=quote("42410"), b=quote("42450")))
+    monitor, store, _, clock = watch(active_trade(), FakeMarket(a=quote("42410"), b=quote("42450")))
     first = monitor.tick().portfolios[0].findings
     clock.move_to(NOON_US + DAY_US)
     second = monitor.tick().portfolios[0].findings
     assert second.finished is not None and second.finished.date == first.daily.date
     assert second.daily.date > first.daily.date
-    assert [record.metrics.date for record in second.records] == [first.daily.date]
+    assert [row.daily.date for row in store.written[-1].day_rows] == [first.daily.date]
+    assert store.written[-1].finished == second.finished
     assert len(second.track.equity.returns) == 1
 
 
 def test_the_snapshot_shows_each_open_trade_with_its_mark_and_queue_progress() -> None:
     monitor, _, _, _ = watch(active_trade(), FakeMarket(a=quote("42440"), b=quote("42410")))
-    documents = {"strategy": {"metrics": {"total_trades": 0}, "daily": {}, "leg_outs": []}}
-    shown = snapshot(monitor.tick(), 7, documents, {"name": "test"}, {}, [], ["an alarm"])
+    shown = snapshot(monitor.tick(), 7, {"name": "test"}, {}, [], ["an alarm"])
     part = shown["portfolios"][0]
     assert (shown["seq"], shown["alarms"], part["trades_total"]) == (7, ["an alarm"], 1)
     row = part["trades"][0]
