@@ -14,7 +14,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from results.stores.schema import TABLES
+from paperdesk.tables import TABLES
 from trading.stores.command_store import CommandStore
 from trading.stores.connection import LOST
 from trading.stores.errors import RedisAway

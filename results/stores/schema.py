@@ -10,31 +10,14 @@ Source: rulings 1 and 23.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache
-
-import msgspec
 import pyarrow
-from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
-from django.db import models
 
-from paperdesk.mirror import INGESTION_COLUMNS, MirroredModel
+from paperdesk.tables import LOG_COLUMNS as LOG_COLUMNS
+from paperdesk.tables import TABLES as TABLES
+from paperdesk.tables import Table as Table
+from paperdesk.tables import table_of as table_of
 from results.domain.canonical import Column
 
-LOG_COLUMNS = (Column("seq", "integer"), Column("stream_id", "text"), Column("ingested_at", "time"))
-# The first class that fits decides: a DateTimeField is a DateField too.
-KIND_OF_FIELD: tuple[tuple[type[models.Field], str], ...] = (
-    (models.UUIDField, "uuid"),
-    (models.DecimalField, "decimal"),
-    (models.BooleanField, "boolean"),
-    (models.IntegerField, "integer"),
-    (models.DateTimeField, "time"),
-    (models.DateField, "date"),
-    (models.JSONField, "json"),
-    (models.CharField, "text"),
-    (models.TextField, "text"),
-)
 ARROW_TYPE = {
     "uuid": pyarrow.string(),
     "text": pyarrow.string(),
@@ -65,61 +48,6 @@ CLICKHOUSE_TYPE = {
     "date": "Date32",
     "boolean": "Bool",
 }
-
-
-class Table(msgspec.Struct, frozen=True):
-    """A durable table: its name in every store, the name of its key column, its canonical columns in model order."""
-
-    name: str
-    key: str
-    columns: tuple[Column, ...]
-
-    @property
-    def log_name(self) -> str:
-        """The table that holds every version."""
-        return f"{self.name}_log"
-
-    @property
-    def log_columns(self) -> tuple[Column, ...]:
-        """The canonical columns, then `seq`, `stream_id`, `ingested_at`."""
-        return self.columns + LOG_COLUMNS
-
-
-def table_of(model: type[models.Model]) -> Table:
-    """The table of one mirrored model. Raises ImproperlyConfigured for a field of a kind that no store knows."""
-    fields = [field for field in model._meta.local_fields if field.column not in INGESTION_COLUMNS]
-    key = model._meta.pk
-    columns = tuple(Column(field.column, _kind(field), field.null) for field in fields)
-    return Table(model._meta.db_table, str(key.column), columns)
-
-
-def _kind(field: models.Field) -> str:
-    for field_class, kind in KIND_OF_FIELD:
-        if isinstance(field, field_class):
-            return kind
-    raise ImproperlyConfigured(f"{field.model.__name__}.{field.name}: no durable store knows a {type(field).__name__}")
-
-
-@cache
-def _tables() -> dict[str, Table]:
-    mirrored = [model for model in apps.get_models() if issubclass(model, MirroredModel)]
-    return {table.name: table for table in sorted(map(table_of, mirrored), key=lambda table: table.name)}
-
-
-class _Tables(Mapping[str, Table]):
-    """The durable tables of all installed apps by name, read from the models at first use."""
-
-    def __getitem__(self, name: str) -> Table:
-        return _tables()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_tables())
-
-    def __len__(self) -> int:
-        return len(_tables())
-
-
-TABLES: Mapping[str, Table] = _Tables()
 
 
 def arrow_schema(table: Table) -> pyarrow.Schema:

@@ -67,8 +67,9 @@ class MarketStore:
 
     def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
         """Replaces fields of the feed's status: `name`, `event_us`, `received_us`, `messages`, `rate_per_second`."""
+        fields: dict[Any, Any] = dict(status)
         with answering("publishing the feed's status"):
-            self._client.hset(keys.FEED, mapping=dict(status))
+            self._client.hset(keys.FEED, mapping=fields)
 
     def feed(self) -> dict[str, str]:
         """The feed's status as text; empty before the first publication."""
