@@ -24,10 +24,10 @@ from clickhouse_connect.driver.exceptions import Error, OperationalError
 
 from results.stores import clickhouse_plan
 from results.stores.changes import Plan
+from results.stores.clickhouse_ddl import MARKS_TABLE
 from results.stores.failures import ClickHouseAway, ClickHouseRefused, RowsMissing
 from results.stores.marks import Mark
 from results.stores.schema import Table, arrow_schema, quoted
-from results.stores.clickhouse_ddl import MARKS_TABLE
 
 # The server is beside us or in the same network: one that does not accept within 3 s is away, and the sync goes on.
 CONNECT_SECONDS_MAX = 3
@@ -112,7 +112,7 @@ class ClickHouse:
         create = clickhouse_plan.database_ddl(self.address.database, self._cluster)
         self._ask(lambda client: client.command(create, use_database=False))
         for change in wanted.changes:
-            self._command(change.statement)
+            self.command(change.statement)
         return wanted.lines
 
     def insert(self, table: Table, rows: pyarrow.Table, token: str = "") -> int:
@@ -165,7 +165,8 @@ class ClickHouse:
         rows = self._ask(lambda client: client.query_arrow(query))
         return rows.cast(pyarrow.schema([field.with_nullable(True) for field in arrow_schema(table)]))
 
-    def _command(self, statement: str) -> None:
+    def command(self, statement: str) -> None:
+        """Run a statement that returns no rows."""
         self._ask(lambda client: client.command(statement))
 
     def _insert_block(self, table: Table, names: list[str], block: bytes, settings: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ from functools import partial
 
 from results.domain.canonical import Column
 from results.stores.changes import Change, Dialect, Plan, StoredColumn, joined, plan_table
-from results.stores.schema import TABLES, Table, clickhouse_nullable, clickhouse_type, quoted
 from results.stores.clickhouse_ddl import (
     MARKS_TABLE,
     clickhouse_add_column,
@@ -17,6 +16,7 @@ from results.stores.clickhouse_ddl import (
     local_name,
     on_cluster,
 )
+from results.stores.schema import TABLES, Table, clickhouse_nullable, clickhouse_type, quoted
 
 STORE = "ClickHouse"
 COLUMNS_QUERY = """SELECT table, name, type FROM system.columns WHERE database = {database:String}

@@ -184,12 +184,10 @@ def _insert(
     columns = columns.append_column("seq", pyarrow.array([number for number, _ in numbered], pyarrow.int64()))
     columns = columns.append_column("stream_id", pyarrow.array([entry.stream_id for _, entry in numbered]))
     columns = columns.append_column("ingested_at", pyarrow.array([at_us] * count, pyarrow.timestamp("us")))
+    names = column_list(table)
     connection.register(INCOMING, columns)
-    try:
-        names = column_list(table)
-        connection.execute(f"INSERT INTO {quoted(table.log_name)} ({names}) SELECT {names} FROM {INCOMING}").fetchall()
-    finally:
-        connection.unregister(INCOMING)
+    connection.execute(f"INSERT INTO {quoted(table.log_name)} ({names}) SELECT {names} FROM {INCOMING}").fetchall()
+    connection.unregister(INCOMING)
 
 
 def _move_watermark(connection: duckdb.DuckDBPyConnection, mark: Watermark) -> None:

@@ -1,4 +1,4 @@
-"""Errors as ClickHouse's HTTP interface gives them: `Code: 60. DB::Exception: ...`, and the HTTP status of each code."""
+"""Errors as ClickHouse gives them over HTTP: `Code: 60. DB::Exception: ...`, and the HTTP status of each code."""
 
 from __future__ import annotations
 
