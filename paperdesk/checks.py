@@ -12,7 +12,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-from paperdesk.environment import masked
+from paperdesk.environment import masked, service_url
 from paperdesk.errors import ConfigurationError
 
 SERVERS = "servers"
@@ -47,7 +47,7 @@ def redis_problems(url: str) -> list[CheckMessage]:
         return [Error(f"Redis at {masked(url)} does not answer: {error}", hint=hint, id="paperdesk.E002")]
     finally:
         client.close()
-    return _judge(masked(url), info, fsync)
+    return _judge(masked(url), info, fsync) + _judge_service_database(url)
 
 
 def refuse_unsafe_redis(url: str) -> None:
@@ -55,6 +55,20 @@ def refuse_unsafe_redis(url: str) -> None:
     errors = [problem for problem in redis_problems(url) if problem.is_serious()]
     if errors:
         raise UnsafeRedis("; ".join(f"{error.msg}. {error.hint}" for error in errors))
+
+
+def _judge_service_database(url: str) -> list[CheckMessage]:
+    """Some hosted servers have database 0 only; cache, broker and channels need a second one."""
+    address = service_url(url)
+    client = redis.Redis.from_url(address, socket_connect_timeout=ANSWER_SECONDS_MAX)
+    try:
+        client.ping()
+    except redis.ResponseError as error:
+        hint = "Allow one more (`databases 16`), or give another server: cache and broker use the next number."
+        return [Error(f"Redis has no database {address.rpartition('/')[2]}: {error}", hint=hint, id="paperdesk.E007")]
+    finally:
+        client.close()
+    return []
 
 
 def _fsync_policy(client: redis.Redis) -> str | None:

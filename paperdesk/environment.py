@@ -134,6 +134,16 @@ def service_url(redis_url: str) -> str:
     return urlunsplit(parts._replace(path=f"/{int(number) + 1}"))
 
 
+def http_url(name: str, url: str) -> str:
+    """Return `url` if it is empty or an HTTP one with a host; raise ConfigurationError naming the setting if not."""
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ConfigurationError(
+            f"{name} is {masked(url)!r}; it must look like http://user:password@host:8123/paperdesk"
+        )
+    return url
+
+
 def masked(url: str) -> str:
     """Return an address without its password, for people's eyes."""
     parts = urlsplit(url)

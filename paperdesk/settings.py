@@ -23,7 +23,7 @@ DATA = ENVIRONMENT.data
 DATA.mkdir(parents=True, exist_ok=True)
 REDIS_URL = _DECISIONS["redis_url"].value
 REDIS_SERVICE_URL = environment.service_url(REDIS_URL)
-CLICKHOUSE_URL = _DECISIONS["clickhouse_url"].value
+CLICKHOUSE_URL = environment.http_url("CLICKHOUSE_URL", _DECISIONS["clickhouse_url"].value)
 CLICKHOUSE_CLUSTER = ENVIRONMENT.text("CLICKHOUSE_CLUSTER")
 DUCKDB_PATH = Path(_DECISIONS["duckdb_path"].value)
 MARKET_DATA = (BASE_DIR / ENVIRONMENT.text("PAPERDESK_MARKET_DATA", "../shared/market-data")).resolve()
@@ -162,6 +162,8 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False  # attempts are counted in the cache; the tables that its pages would show stay empty
+AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 SESSION_COOKIE_HTTPONLY = True

@@ -72,8 +72,9 @@ def test_the_embedded_redis_passes_its_own_checks(redis_server: str) -> None:
     [
         ({"appendonly": "no"}, ["paperdesk.E003"]),
         ({"maxmemory_policy": "allkeys-lru"}, ["paperdesk.E004"]),
-        ({"cluster_enabled": "yes", "cluster_port": str(free_port())}, ["paperdesk.E005"]),
+        ({"cluster_enabled": "yes", "cluster_port": str(free_port())}, ["paperdesk.E005", "paperdesk.E007"]),
         ({"appendfsync": "no"}, ["paperdesk.W001"]),
+        ({"databases": "1"}, ["paperdesk.E007"]),
     ],
 )
 def test_what_could_lose_trades_is_found(tmp_path: Path, options: dict[str, str], expected: list[str]) -> None:

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from paperdesk.embedded.desk_file import Desk, write_desk
-from paperdesk.environment import UnknownSetting, masked, read_environment, service_url
+from paperdesk.environment import UnknownSetting, http_url, masked, read_environment, service_url
 from paperdesk.errors import ConfigurationError
 
 
@@ -96,3 +96,10 @@ def test_cache_and_broker_use_the_next_database_of_the_same_redis() -> None:
 def test_passwords_are_masked_for_people() -> None:
     assert masked("redis://user:secret@host:6379/0") == "redis://user:***@host:6379/0"
     assert masked("/var/paperdesk.duckdb") == "/var/paperdesk.duckdb"
+
+
+def test_a_clickhouse_address_is_an_http_one() -> None:
+    assert http_url("CLICKHOUSE_URL", "https://me:secret@host/db") == "https://me:secret@host/db"
+    assert http_url("CLICKHOUSE_URL", "") == ""
+    with pytest.raises(ConfigurationError, match=r"CLICKHOUSE_URL is 'clickhouse://me:\*\*\*@host'; it must look like"):
+        http_url("CLICKHOUSE_URL", "clickhouse://me:secret@host")
