@@ -61,10 +61,8 @@ class ExactDecimalField(models.DecimalField):
         return decimal_of_sortable(sortable_text(value))
 
     def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
-        if value is None:
-            return None
         number = self.to_python(value)
-        return sortable_text(number) if connection.vendor == "sqlite" else number
+        return sortable_text(number) if number is not None and connection.vendor == "sqlite" else number
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
         return value if hasattr(value, "as_sql") else self.get_db_prep_value(value, connection)

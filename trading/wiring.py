@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 from urllib.parse import urlsplit
 
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
 from django.conf import settings
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -15,8 +17,11 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from paperdesk.tables import TABLES
+from trading.engine.clock import SystemClock
+from trading.engine.watch import Watch
 from trading.stores.command_store import CommandStore
 from trading.stores.connection import LOST
+from trading.stores.desk_store import DeskStore
 from trading.stores.errors import RedisAway
 from trading.stores.lease import Lease, owner_name
 from trading.stores.market_store import MarketStore
@@ -32,6 +37,7 @@ CONNECT_SECONDS_MAX = 2.0  # beyond a second SYN retransmission nobody is listen
 HEALTH_CHECK_SECONDS = 30
 # One quick retry hides a connection that the server closed; steps have a longer, bounded one of their own.
 RETRIES = 1
+LIVE_GROUP = "live"  # the channels group of all live pages
 CONNECTIONS_MAX = 32  # more than the threads of a web process
 
 
@@ -104,3 +110,28 @@ def command_store() -> CommandStore:
 def snapshot_store() -> SnapshotStore:
     """The newest snapshot for the browsers."""
     return SnapshotStore(redis_client())
+
+
+def desk_store() -> DeskStore:
+    """The settings that the engine runs on."""
+    return DeskStore(redis_client())
+
+
+@functools.cache
+def watch() -> Watch:
+    """The monitor of this process."""
+    return Watch(
+        desk_store(),
+        monitor_store,
+        market_store(),
+        command_store(),
+        snapshot_store(),
+        lease("monitor"),
+        SystemClock(),
+        announce,
+    )
+
+
+def announce() -> None:
+    """Tells every live page to look at the newest snapshot; a page that misses it looks by itself within seconds."""
+    async_to_sync(get_channel_layer().group_send)(LIVE_GROUP, {"type": "live.snapshot"})

@@ -21,6 +21,7 @@ FEED = "paperdesk:feed"  # hash: how the feed does
 SYNC = "paperdesk:sync"  # hash: follower -> JSON
 SNAPSHOT = "paperdesk:snapshot"  # string: newest snapshot for the browsers, JSON
 PORTFOLIOS = "paperdesk:portfolios"  # hash: prefix -> JSON
+DESK = "paperdesk:desk"  # string: the settings that the engine runs on, JSON
 
 
 def result(result_id: str) -> str:

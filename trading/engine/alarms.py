@@ -1,0 +1,58 @@
+"""What a person at the live page must know, as sentences: what is silent, away or unreadable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trading.domain.units import MICROSECONDS, datetime_of
+
+FEED_SILENT_SECONDS = 3
+FOLLOWER_NAMES = {
+    "duckdb": "DuckDB",
+    "django": "the Django tables",
+    "clickhouse": "ClickHouse",
+    "reconcile": "the reconciler",
+}
+UNREADABLE_SHOWN_MAX = 5
+
+
+def alarms(
+    feed: Mapping[str, Any], followers: Mapping[str, Mapping[str, Any]], unreadable: Mapping[str, object]
+) -> list[str]:
+    """The sentences, worst first; `feed` and `followers` as the snapshot shows them."""
+    return [*_feed(feed), *_followers(followers), *_unreadable(unreadable)]
+
+
+def _feed(feed: Mapping[str, Any]) -> list[str]:
+    age_ms = feed.get("age_ms")
+    if age_ms is None:
+        return ["The engine has not published anything yet."]
+    seconds = age_ms // 1_000
+    return [f"The feed has been silent for {seconds} s."] if seconds >= FEED_SILENT_SECONDS else []
+
+
+def _followers(followers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    found = []
+    for name, state in followers.items():
+        if state.get("error"):
+            since = clock_time(state["since_us"]) if state.get("since_us") else "an unknown time"
+            label = FOLLOWER_NAMES.get(name, name)
+            found.append(f"{label[0].upper()}{label[1:]} is in trouble since {since}; {state['lag']} rows wait.")
+    return found
+
+
+def _unreadable(unreadable: Mapping[str, object]) -> list[str]:
+    shown = [f"{key} cannot be read: {problem}" for key, problem in sorted(unreadable.items())[:UNREADABLE_SHOWN_MAX]]
+    more = len(unreadable) - len(shown)
+    return [*shown, f"{more} more records cannot be read."] if more > 0 else shown
+
+
+def clock_time(time_us: int) -> str:
+    """An instant as a time of day: 12:00:01 UTC."""
+    return datetime_of(time_us // MICROSECONDS * MICROSECONDS).strftime("%H:%M:%S UTC")
+
+
+def age_ms(now_us: int, then_us: int | None) -> int | None:
+    """Milliseconds since an instant, never negative; None for an instant that never was."""
+    return None if then_us is None else max(0, (now_us - then_us) // 1_000)
