@@ -1,6 +1,5 @@
 """Shared fixtures: real servers, each pytest process with its own (tests/settings.py isolates them)."""
 
-import os
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from django.conf import settings
 from paperdesk.embedded.ports import accepts, free_port
 from paperdesk.embedded.tied import tied
 from paperdesk.environment import BASE_DIR
+from tests.desk.typed import bare
 
 CLICKHOUSE_START_SECONDS_MAX = 30.0
 
@@ -61,6 +61,4 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def bare_environment(tmp_path: Path) -> Mapping[str, str]:
     """Variables for a child process that knows no server: only a data folder of its own, and no `.env`."""
-    ours = {"REDIS_URL", "CLICKHOUSE_URL", "DATABASE_URL", "DUCKDB_PATH"}
-    kept = {name: value for name, value in os.environ.items() if name not in ours}
-    return {**kept, "PAPERDESK_DATA": str(tmp_path / "data")}
+    return bare(tmp_path / "data")
