@@ -41,7 +41,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     channel_layer_alias = "none"
     feed: LiveFeed
-    _stream_task: asyncio.Task[int] | None = None
+    _stream_task: asyncio.Task[None] | None = None
     _notice_sent = ""
     _snapshot_sent: str | None = None
 
@@ -66,21 +66,18 @@ class LiveConsumer(AsyncWebsocketConsumer):
             log.error("live_stream_failed", exc_info=outcome)
         await self.feed.leave()
 
-    async def _stream_until_over(self) -> int:
-        code = SERVER_ERROR
+    async def _stream_until_over(self) -> None:
+        """Stream, and close with the code that says why it ended; a browser that is gone needs none."""
         try:
             code = await self._stream()
         except TimeoutError:
             code = TOO_SLOW
-        finally:
-            if not self._is_cancelled():
-                await self.close(code)
-        return code
-
-    @staticmethod
-    def _is_cancelled() -> bool:
-        task = asyncio.current_task()
-        return task is not None and bool(task.cancelling())
+        except OSError:
+            return
+        except Exception:
+            await self.close(SERVER_ERROR)
+            raise
+        await self.close(code)
 
     async def _stream(self) -> int:
         """Send what is new until the user is signed out; return the close code."""

@@ -1,0 +1,99 @@
+// One portfolio's equity line. Points come from the greeting (recent history) and from each snapshot.
+
+import { clock } from "./format.js";
+
+const POINTS_MAX = 3600;
+
+// Canvas needs plain colours: the style sheet gives them to the host element, resolved for the theme.
+function coloursOf(host) {
+  const style = getComputedStyle(host);
+  return { line: style.color, grid: style.borderTopColor, label: style.columnRuleColor, font: style.fontFamily };
+}
+
+const sizeOf = (host) => ({ width: Math.max(host.clientWidth, 120), height: Math.max(host.clientHeight, 100) });
+
+function axis(colours, more) {
+  return {
+    stroke: colours.label,
+    font: `11px ${colours.font}`,
+    grid: { stroke: colours.grid, width: 1 },
+    ticks: { show: false },
+    ...more,
+  };
+}
+
+function optionsFor(host) {
+  const colours = coloursOf(host);
+  return {
+    ...sizeOf(host),
+    padding: [8, 4, 0, 0],
+    legend: { show: false },
+    cursor: { y: false, points: { size: 6 } },
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    scales: { y: { range: (_plot, low, high) => withRoom(low, high) } },
+    axes: [
+      axis(colours, { size: 26, space: 90, values: (_plot, ticks) => ticks.map((tick) => clock(tick * 1000)) }),
+      axis(colours, { size: 74, values: (_plot, ticks, _axis, _space, step) => ticks.map(amount(step)) }),
+    ],
+    series: [{}, { stroke: colours.line, width: 1.5, spanGaps: true, points: { show: false } }],
+  };
+}
+
+function amount(step) {
+  const places = step >= 1 ? 0 : step >= 0.1 ? 1 : 2;
+  const options = { minimumFractionDigits: places, maximumFractionDigits: places };
+  return (value) => value.toLocaleString("en-US", options);
+}
+
+// A flat line stays a line and not noise: the scale never spans less than a ten-thousandth of the equity.
+function withRoom(low, high) {
+  if (low === null) return [0, 1];
+  const least = Math.max(Math.abs(high) * 1e-4, 0.02);
+  const spread = Math.max(high - low, least);
+  const middle = (low + high) / 2;
+  return [middle - spread * 0.6, middle + spread * 0.6];
+}
+
+export class EquityLine {
+  constructor(host, history = []) {
+    this.host = host;
+    this.times = [];
+    this.values = [];
+    for (const [at_us, value] of history) this.keep(at_us, value);
+    new ResizeObserver(() => this.plot?.setSize(sizeOf(host))).observe(host);
+    document.addEventListener("theme", () => this.draw());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+  }
+
+  keep(at_us, value) {
+    const seconds = at_us / 1e6;
+    if (value === null || seconds <= (this.times.at(-1) ?? 0)) return;
+    this.times.push(seconds);
+    this.values.push(Number(value));
+    if (this.times.length > POINTS_MAX) {
+      this.times.shift();
+      this.values.shift();
+    }
+  }
+
+  add(at_us, value) {
+    this.keep(at_us, value);
+    this.host.querySelector(".equity-none").hidden = this.values.length > 0;
+    if (!this.plot) this.draw();
+    else this.plot.setData([this.times, this.values]);
+    this.host.ariaLabel = this.words();
+  }
+
+  words() {
+    if (!this.values.length) return "Equity over time: no value yet";
+    const [now, low, high] = [this.values.at(-1), Math.min(...this.values), Math.max(...this.values)];
+    return `Equity over time: now ${now.toFixed(2)} USD, between ${low.toFixed(2)} and ${high.toFixed(2)} USD`;
+  }
+
+  draw() {
+    this.plot?.destroy();
+    this.plot = null;
+    if (!this.values.length) return;
+    this.plot = new uPlot(optionsFor(this.host), [this.times, this.values], this.host);
+  }
+}

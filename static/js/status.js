@@ -1,0 +1,111 @@
+// How fresh the page is: ages of feed, tick and followers, alarms, and the banner over numbers that stand still.
+
+import { age, clock } from "./format.js";
+
+const TICK_LATE_MS = 3_000; // the watchdog's limit: a tick is due every second
+const FEED_LATE_MS = 5_000;
+const SYNC_LATE_MS = 15_000; // a sync is due every three seconds
+const WAIT_WORDS = { duckdb: "DuckDB", django: "the Django tables", clickhouse: "ClickHouse" };
+
+const banner = document.getElementById("banner");
+const words = banner.querySelector("p");
+const retry = banner.querySelector("button");
+
+export class Status {
+  constructor(onRetry) {
+    this.snapshot = null;
+    this.offset_ms = 0; // server's clock minus ours
+    this.notice = "";
+    this.lostUntil = null;
+    this.received = 0;
+    retry.addEventListener("click", onRetry);
+    setInterval(() => this.paint(), 500);
+  }
+
+  greeting(server_us) {
+    this.offset_ms = server_us / 1000 - Date.now();
+  }
+
+  now() {
+    return Date.now() + this.offset_ms;
+  }
+
+  take(snapshot) {
+    this.snapshot = snapshot;
+    this.received = performance.now();
+    this.showAlarms(snapshot.alarms ?? []);
+    this.paint();
+  }
+
+  showAlarms(alarms) {
+    const box = document.getElementById("alarms");
+    if (!box) return;
+    const list = box.querySelector("ul");
+    const shown = [...list.children].map((item) => item.textContent);
+    if (shown.join("\n") === alarms.join("\n")) return; // an unchanged alarm is not read out again
+    list.replaceChildren(...alarms.map((alarm) => Object.assign(document.createElement("li"), { textContent: alarm })));
+    box.hidden = alarms.length === 0;
+  }
+
+  paint() {
+    this.paintBanner();
+    if (!this.snapshot) return;
+    const since = performance.now() - this.received;
+    const { feed, tick, sync } = this.snapshot;
+    this.paintFeed(feed, since);
+    const tickAge = tick ? Math.max(0, this.now() - tick.at_us / 1000) : null;
+    this.part("tick", tick ? stateOf(tickAge, TICK_LATE_MS) : "unknown", tick ? `${age(tickAge)} ago, took ${tick.duration_ms.toFixed(1)} ms` : "none yet");
+    for (const name of Object.keys(WAIT_WORDS)) this.paintSync(name, sync?.[name], since);
+  }
+
+  paintFeed(feed, since) {
+    if (!feed || feed.age_ms === null) return this.part("feed", "unknown", "silent");
+    const feedAge = feed.age_ms + since;
+    const rate = Number(feed.messages_per_second ?? 0).toFixed(0);
+    this.part("feed", stateOf(feedAge, FEED_LATE_MS), `${feed.name}, ${rate} messages/s, ${age(feedAge)} old`);
+  }
+
+  paintSync(name, follower, since) {
+    if (!follower || follower.age_ms === null) return this.part(name, "unknown", "not synced yet");
+    const followerAge = follower.age_ms + since;
+    if (follower.error) return this.part(name, "bad", `away, ${follower.lag} rows wait`, follower.error);
+    const waiting = follower.lag > 0 ? `, ${follower.lag} rows wait` : "";
+    this.part(name, stateOf(followerAge, SYNC_LATE_MS), `${age(followerAge)} ago${waiting}`);
+  }
+
+  part(name, state, text, title = null) {
+    const item = document.querySelector(`[data-part="${name}"]`);
+    if (!item) return;
+    item.dataset.state = state;
+    item.querySelector(".words").textContent = text;
+    if (title) item.title = title;
+  }
+
+  paintBanner() {
+    const reason = this.reason();
+    document.body.classList.toggle("is-stale", this.isStale());
+    banner.hidden = !reason;
+    if (words.textContent !== reason) words.textContent = reason;
+    retry.hidden = this.lostUntil === null;
+  }
+
+  isStale() {
+    return this.lostUntil !== null || this.notice !== "" || this.tickAge() > TICK_LATE_MS;
+  }
+
+  tickAge() {
+    return this.snapshot ? this.now() - this.snapshot.at_us / 1000 : 0;
+  }
+
+  reason() {
+    const last = this.snapshot ? ` The numbers below are of ${clock(this.snapshot.at_us / 1000)} UTC.` : "";
+    if (this.lostUntil !== null) return `Connection to the desk lost.${last} It is tried again by itself.`;
+    if (this.notice) return this.notice;
+    if (this.tickAge() > TICK_LATE_MS) return `No tick of the monitor for ${Math.round(this.tickAge() / 1000)} s.${last}`;
+    return "";
+  }
+}
+
+function stateOf(milliseconds, limit) {
+  return milliseconds > 4 * limit ? "bad" : milliseconds > limit ? "late" : "ok";
+}
