@@ -14,9 +14,12 @@ from django.conf import settings
 from paperdesk.errors import ConfigurationError
 from results.domain.tolerances import Tolerances
 from results.pipeline.clickhouse_tables import ClickHouseTables
+from results.pipeline.look import Keeper
 from results.pipeline.mirror import DjangoTables
 from results.pipeline.reconcile import Reconciler
 from results.pipeline.sync import Sync
+from results.pipeline.verify import Verifier
+from results.pipeline.verify_sources import ClickHouseRows, DjangoRows
 from results.stores.clickhouse import ClickHouse
 from results.stores.failures import ClickHouseAway
 from results.stores.gate import Gate
@@ -65,5 +68,20 @@ def clickhouse() -> ClickHouse:
 def sync() -> Sync:
     """The pipeline of this process."""
     client = redis_client()
-    followers = (DjangoTables(), ClickHouseTables(clickhouse))
+    followers = [keeper.follower for keeper in keepers()]
     return Sync(client, gate(), followers, Reconciler(client, Tolerances()), now_us)
+
+
+@cache
+def keepers() -> tuple[Keeper, ...]:
+    """The stores that follow the durable log, in the order in which they are written."""
+    return (
+        Keeper(DjangoRows(), DjangoTables()),
+        Keeper(ClickHouseRows(clickhouse), ClickHouseTables(clickhouse)),
+    )
+
+
+@cache
+def verifier() -> Verifier:
+    """The verifier over all stores."""
+    return Verifier(redis_client(), gate(), keepers(), now_us)

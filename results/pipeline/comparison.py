@@ -100,13 +100,16 @@ def compare_hot(
 
 
 def unlike(subject: Subject, expected: RowMark, found: RowMark) -> list[Difference]:
-    """The difference between two marks of one row, if there is one."""
+    """The difference between two marks of one row, if there is one. A row that is corrupt here is told as that; the
+    log's is taken at the hash that it keeps, so that a corrupt log does not make every other store differ."""
+    if found.stored != found.hash:
+        return []
     if found.version != expected.version:
         kind = Kind.OLDER if found.version < expected.version else Kind.NEWER
         sentence = f"{subject.store} has version {found.version}, the log has {expected.version}"
-    elif found.hash != expected.hash:
+    elif found.hash != expected.stored:
         kind = Kind.DIFFERENT
-        sentence = f"version {found.version} hashes to {found.hash} in {subject.store}, to {expected.hash} in the log"
+        sentence = f"version {found.version} hashes to {found.hash} in {subject.store}, to {expected.stored} in the log"
     else:
         return []
     return [subject.difference(found.key, kind, sentence)]

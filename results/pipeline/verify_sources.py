@@ -6,6 +6,7 @@ With `recompute`, every column is read and its row's hash made from the values; 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import duckdb
@@ -70,22 +71,22 @@ class DjangoRows:
 
 
 class ClickHouseRows:
-    """ClickHouse, through its FINAL views."""
+    """ClickHouse, through its FINAL views. `client` gives the client, or raises ClickHouseAway."""
 
     name = "clickhouse"
 
-    def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+    def __init__(self, client: Callable[[], ClickHouse]) -> None:
+        self._client = client
 
     def days(self, table: Table) -> set[datetime.date]:
         """The days in ClickHouse."""
-        return {day for (day,) in self._clickhouse.rows(f"SELECT DISTINCT day FROM {quoted(table.log_name)}")}
+        return {day for (day,) in self._client().rows(f"SELECT DISTINCT day FROM {quoted(table.log_name)}")}
 
     def marks(self, table: Table, day: datetime.date, recompute: bool) -> Marks:
         """The newest versions."""
         names = _names(table, recompute)
         query = f"SELECT {_listed(names)} FROM {quoted(table.name)} WHERE day = {{day:Date32}}"
-        found = self._clickhouse.rows(query, {"day": day})
+        found = self._client().rows(query, {"day": day})
         return _by_key(_mark(table, names, values) for values in found)
 
 

@@ -10,10 +10,12 @@ import redis
 from results.domain.tolerances import Tolerances
 from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.fingerprints import RowMark
+from results.pipeline.look import Keeper
 from results.pipeline.mirror import DjangoTables
 from results.pipeline.reconcile import Reconciler
 from results.pipeline.report import SyncReport
 from results.pipeline.sync import Sync
+from results.pipeline.verify import Verifier
 from results.pipeline.verify_sources import ClickHouseRows, DjangoRows, DuckRows, Source
 from results.stores.clickhouse import ClickHouse
 from results.stores.gate import Gate
@@ -41,6 +43,14 @@ class Side:
         reconciler = Reconciler(self.client, Tolerances())
         return Sync(self.client, self.gate, followers, reconciler, lambda: self.now_us)
 
+    def verifier(self) -> Verifier:
+        """A verifier over all stores."""
+        keepers = (
+            Keeper(DjangoRows(), DjangoTables()),
+            Keeper(ClickHouseRows(lambda: self.clickhouse), ClickHouseTables(lambda: self.clickhouse)),
+        )
+        return Verifier(self.client, self.gate, keepers, lambda: self.now_us)
+
     def emit(self, table: str, number: int, version: int = 1, **changes: Any) -> str:
         """Put the row of that number into the outbox; its stream id."""
         made = row(TABLES[table], number, version, **changes)
@@ -67,7 +77,7 @@ class Side:
     def marks(self, table: str) -> dict[str, dict[str, RowMark]]:
         """The rows of the made day in each store, by store and key, hashes recomputed."""
         with self.gate.read() as connection:
-            sources: list[Source] = [DuckRows(connection), DjangoRows(), ClickHouseRows(self.clickhouse)]
+            sources: list[Source] = [DuckRows(connection), DjangoRows(), ClickHouseRows(lambda: self.clickhouse)]
             found = {source.name: source.marks(TABLES[table], DAY, True) for source in sources}
         return {name: {key: _bare(mark) for key, mark in marks.items()} for name, marks in found.items()}
 
