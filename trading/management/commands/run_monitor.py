@@ -57,7 +57,7 @@ class Command(BaseCommand):
         if tick is None:
             self.stdout.write("{}" if as_json else "no tick: no engine has started, or another monitor is at work")
             return
-        lines = [
+        lines: list[dict[str, Any]] = [
             {
                 "prefix": one.strategy.prefix,
                 "open_trades": len(one.reading.trades),
