@@ -11,8 +11,11 @@ from rest_framework.routers import DefaultRouter
 
 from results import api as results
 from trading import api as trading
+from trading.api_portfolios import PortfolioViewSet
 
 router = DefaultRouter()
+router.include_format_suffixes = False  # there is one format
+router.register("portfolios", PortfolioViewSet, basename="portfolio")
 router.register("trades", trading.PaperTradeViewSet)
 router.register("leg-outs", trading.LegOutEventViewSet)
 router.register("funding-payments", trading.FundingPaymentViewSet)

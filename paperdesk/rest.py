@@ -169,12 +169,16 @@ class NamedErrors(DjangoFilterBackend):
     def filter_queryset(self, request: Request, queryset: QuerySet[Model], view: Any) -> QuerySet[Model]:
         """The rows asked for. Raises ValidationError keyed by the parameters that are wrong."""
         filters = self.get_filterset(request, queryset, view)
-        known = {*filters.filters, *PAGING_PARAMETERS}
-        if wrong := {name: [_unknown(name, known)] for name in request.query_params if name not in known}:
-            raise ValidationError(wrong)
+        refuse_unknown(request, known={*filters.filters, *PAGING_PARAMETERS})
         if not filters.is_valid():
             raise ValidationError({name: _with_value(name, said, request) for name, said in filters.errors.items()})
         return filters.qs
+
+
+def refuse_unknown(request: Request, known: set[str]) -> None:
+    """Raises ValidationError, keyed by name, for query parameters that are not known."""
+    if wrong := {name: [_unknown(name, known)] for name in request.query_params if name not in known}:
+        raise ValidationError(wrong)
 
 
 def _with_value(name: str, sentences: Sequence[str], request: Request) -> list[str]:
@@ -183,7 +187,7 @@ def _with_value(name: str, sentences: Sequence[str], request: Request) -> list[s
 
 def _unknown(name: str, known: set[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known)) or 'none'}"
     return f"there is no parameter {name!r}; {hint}"
 
 

@@ -1,0 +1,112 @@
+"""The API's endpoint for the portfolios as they stand now. It reads Redis, not the mirrored tables."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, ClassVar
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from redis import Redis
+from rest_framework import serializers, viewsets
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from paperdesk.rest import ViewPermission, refuse_unknown
+from trading.live_portfolios import live_portfolios
+from trading.models import PortfolioSnapshot
+from trading.stores.errors import RedisAway
+
+ANSWER_SECONDS_MAX = 2.0  # a client waits no longer for a server that is away
+
+
+class DeskAway(APIException):
+    """The desk's Redis does not answer: nobody knows how the portfolios stand."""
+
+    status_code = 503
+    default_code = "desk_away"
+
+
+@cache
+def desk_redis() -> Redis:
+    """This process's connection to the desk's Redis. Raises RedisAway when none is known."""
+    if not settings.REDIS_URL:
+        raise RedisAway("no Redis is set up, so there is no desk to ask")
+    seconds = ANSWER_SECONDS_MAX
+    return Redis.from_url(settings.REDIS_URL, socket_timeout=seconds, socket_connect_timeout=seconds)
+
+
+def _number(said: str) -> serializers.FloatField:
+    return serializers.FloatField(allow_null=True, help_text=f"{said} Null while it is undefined.")
+
+
+class RecentExitSerializer(serializers.Serializer):
+    """One of the last trades that closed."""
+
+    trade_id = serializers.CharField()
+    symbol = serializers.CharField()
+    exit_time = serializers.IntegerField(help_text="Unix seconds, UTC.")
+    actual_profit = serializers.FloatField(help_text="Realised net, US dollars.")
+    exit_reason = serializers.CharField()
+
+
+class PortfolioMetricsSerializer(serializers.Serializer):
+    """The documents' PortfolioMetrics, JSON numbers as they are on the wire."""
+
+    timestamp = serializers.IntegerField(help_text="Unix seconds, UTC.")
+    total_trades = serializers.IntegerField(help_text="Closed trades with at least one fill.")
+    win_rate = _number("Won over closed trades, a ratio.")
+    cumulative_pnl = _number("Realised net, US dollars.")
+    pnl_percentage = _number("Of the starting capital, in percent.")
+    available_capital = _number("US dollars that no trade has reserved.")
+    utilization_pct = _number("Open positions over starting capital, a ratio.")
+    leg_out_count = serializers.IntegerField(help_text="A count.")
+    leg_out_loss_pct = _number("Leg-out loss over cumulative P&L, a ratio.")
+    realistic_apr = _number("Simple, a ratio per year of 365 days.")
+    active_trade_count = serializers.IntegerField(help_text="A count.")
+    recent_exits = RecentExitSerializer(many=True)
+
+
+class PortfolioSerializer(serializers.Serializer):
+    """A portfolio and its metrics now."""
+
+    prefix = serializers.CharField(help_text="Beginning of its Redis keys, and its name in the tables.")
+    name = serializers.CharField()
+    starting_capital = serializers.CharField(help_text="US dollars, exact.")
+    started_us = serializers.IntegerField(help_text="Microseconds since the epoch, UTC.")
+    metrics = PortfolioMetricsSerializer(allow_null=True)
+    trouble = serializers.CharField(help_text="Why there are no metrics; empty when there are.")
+
+
+@extend_schema(tags=["live"])
+@extend_schema_view(
+    list=extend_schema(responses=PortfolioSerializer(many=True)), retrieve=extend_schema(responses=PortfolioSerializer)
+)
+class PortfolioViewSet(viewsets.ViewSet):
+    """The portfolios now, as the monitor measured them within the last second or so."""
+
+    queryset = PortfolioSnapshot.objects.none()  # whoever may view snapshots may view the portfolios
+    permission_classes: ClassVar = [ViewPermission]
+    lookup_field = "prefix"
+    lookup_value_regex = "[^/]+"
+
+    def list(self, request: Request) -> Response:
+        """All portfolios by prefix."""
+        refuse_unknown(request, known=set())
+        return Response(_portfolios())
+
+    def retrieve(self, request: Request, prefix: str) -> Response:
+        """One portfolio. Raises NotFound, naming the prefix."""
+        refuse_unknown(request, known=set())
+        found = next((portfolio for portfolio in _portfolios() if portfolio["prefix"] == prefix), None)
+        if found is None:
+            raise NotFound(f"there is no portfolio {prefix!r}")
+        return Response(found)
+
+
+def _portfolios() -> list[dict[str, Any]]:
+    try:
+        return live_portfolios(desk_redis())
+    except RedisAway as error:
+        raise DeskAway(str(error)) from None
