@@ -39,6 +39,15 @@ class BoundedChangeList(ChangeList):
         super().__init__(*args, **kwargs)
         self.title = capfirst(self.opts.verbose_name_plural)
 
+    def get_ordering_field(self, field_name: Any) -> Any:
+        """The column to sort by; None for one that is not offered: an address cannot ask for it either."""
+        return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
+
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
+        """The order asked for, or the table's own when nothing that was asked for is offered."""
+        asked = super().get_ordering(request, queryset)
+        return [*self._get_default_ordering()] if {*asked} <= {"pk", "-pk"} else asked
+
     def get_results(self, request: HttpRequest) -> None:
         """Take one page; without pages (few rows) the query is bounded as well."""
         super().get_results(request)

@@ -4,23 +4,22 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('results', '0001_durable_tables'),
+        ("results", "0001_durable_tables"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='FollowerWatermark',
+            name="FollowerWatermark",
             fields=[
-                ('name', models.CharField(max_length=32, primary_key=True, serialize=False)),
-                ('seq', models.BigIntegerField(help_text='Everything of the log up to here is in the tables.')),
-                ('mark', models.CharField(help_text='Stream id and hash of the last row up to `seq`.', max_length=80)),
-                ('moved_at', models.DateTimeField()),
+                ("name", models.CharField(max_length=32, primary_key=True, serialize=False)),
+                ("seq", models.BigIntegerField(help_text="Everything of the log up to here is in the tables.")),
+                ("mark", models.CharField(help_text="Stream id and hash of the last row up to `seq`.", max_length=80)),
+                ("moved_at", models.DateTimeField()),
             ],
             options={
-                'db_table': 'follower_watermark',
-                'default_permissions': ('view',),
+                "db_table": "follower_watermark",
+                "default_permissions": ("view",),
             },
         ),
     ]
