@@ -11,7 +11,7 @@ venue's latest earlier one (ruling 2). `m: true` says that the buyer was the mak
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -70,11 +70,11 @@ class _Content(msgspec.Struct, gc=False):
 
     e: str | None = None
     s: str | None = None
-    u: int | None = None
-    pu: int | None = None
-    X: str | None = None
-    A: msgspec.Raw | None = None
-    lastUpdateId: int | None = None
+    u: Any = None
+    pu: Any = None
+    X: Any = None
+    A: Any = None
+    lastUpdateId: Any = None
 
 
 class _Envelope(_Content, gc=False):

@@ -33,7 +33,6 @@ class Ladder:
     def __init__(self, best_is_highest: bool) -> None:
         self._best_is_highest = best_is_highest
         self._levels: dict[str, str] = {}
-        self._decimals = 0
         self._size_max = EMPTY_LEVELS_MAX
         self._ordered: list[str] | None = None
 
@@ -44,7 +43,6 @@ class Ladder:
             for price, _ in levels:
                 if decimals_of(price) != decimals:
                     raise MixedPriceTexts(f"prices {levels[0][0]} and {price} of one book differ in decimals")
-            self._decimals = decimals
         self._levels = dict(levels)
         self._ordered = None
 
@@ -58,7 +56,8 @@ class Ladder:
 
     def text_of(self, price: Decimal) -> str:
         """The price as the wire writes it. A price finer than that stays finer, and is no level of this book."""
-        exact = f"{price:.{self._decimals}f}"
+        decimals = decimals_of(next(iter(self._levels), ""))
+        exact = f"{price:.{decimals}f}"
         return exact if Decimal(exact) == price else f"{price:f}"
 
     def quantity(self, price: Decimal) -> Decimal:
