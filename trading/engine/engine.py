@@ -16,6 +16,9 @@ from trading.domain.strategy import Desk
 from trading.domain.trades import Trade, TradeStatus
 from trading.domain.units import MICROSECONDS
 from trading.engine import timers
+from trading.engine.checkpoint import write_checkpoint
+from trading.engine.clock import Clock
+from trading.engine.commands import Commands, CommandSource
 from trading.engine.entries import Entries
 from trading.engine.exits import Exits
 from trading.engine.latency import DeclaredLatency, Latency
@@ -23,11 +26,14 @@ from trading.engine.leg_outs import LegOuts
 from trading.engine.markets import Market, markets_of
 from trading.engine.paper_exchange import PaperExchange
 from trading.engine.portfolio import Listener, Portfolio, TransitionStore
+from trading.engine.publication import Publication, QuoteStore
 from trading.engine.recovery import Recovery
 from trading.engine.settlements import Settlements
 from trading.engine.signals import pair_signals
 from trading.engine.timers import Timers
+from trading.stores.errors import StepConflict, StepRefused, WireError
 
+WHOLE = "0/1"  # the only shard of a desk that is not divided
 BPS_OF_MID = 20_000.0  # (a - b) / (a + b) of two prices, as basis points of their mid
 
 
@@ -36,16 +42,25 @@ def _ignore(prefix: str, before: Trade | None, after: Trade) -> None:
 
 
 class Engine:
-    """All portfolios of a desk on one stream of events. `stores` has one per strategy prefix."""
+    """All portfolios of a desk on one stream of events.
+
+    `stores` has one per strategy prefix. `clock` tells when a command has expired and a quote is old; trading goes by
+    event time alone. `shard` is the name under which commands are acknowledged.
+    """
 
     def __init__(
         self,
         desk: Desk,
         stores: Mapping[str, TransitionStore],
+        market_store: QuoteStore,
+        command_store: CommandSource,
+        clock: Clock,
+        shard: str = WHOLE,
         latency: Latency | None = None,
         listener: Listener = _ignore,
     ) -> None:
         self.now_us = 0
+        self.event_us = 0
         self.messages = 0
         self.markets = markets_of(desk)
         self._listener = listener
@@ -53,6 +68,9 @@ class Engine:
             each.prefix: Portfolio(each, stores[each.prefix], self.markets, self._transition_made)
             for each in desk.strategies
         }
+        self._clock = clock
+        self._commands = Commands(command_store, shard, self.portfolios)
+        self._publication = Publication(market_store, self.markets.values())
         self._timers = Timers()
         self._signals = pair_signals(list(self.portfolios.values()), self.markets)
         way = latency or DeclaredLatency()
@@ -80,8 +98,15 @@ class Engine:
             self.start_portfolio(portfolio)
 
     def start_portfolio(self, portfolio: Portfolio) -> None:
-        """Loads one portfolio (again) and takes up its open trades. Raises what its store raises."""
-        portfolio.start(self.now_us)
+        """Loads one portfolio (again) and takes up its open trades; one whose records are unusable stays halted.
+
+        Raises LeaseLost and RedisAway.
+        """
+        try:
+            portfolio.start(self.now_us)
+        except (WireError, StepConflict, StepRefused) as error:
+            portfolio.halt(str(error))
+            return
         self._recovery.take_up(portfolio, self.now_us)
 
     def on_event(self, event: MarketEvent) -> None:
@@ -89,6 +114,7 @@ class Engine:
         if event.event_us > self.now_us:
             self._reach(event.event_us)
         self.messages += 1
+        self.event_us = event.event_us
         self._handlers[type(event)](event)
 
     def on_time(self, now_us: int) -> None:
@@ -96,12 +122,25 @@ class Engine:
         if now_us > self.now_us:
             self._reach(now_us)
 
-    def close_trade(self, trade_id: str, reason: str) -> bool:
+    def on_commands(self) -> int:
+        """Carries out the commands that have come in; returns how many exits were sent. Raises RedisAway."""
+        return self._commands.carry_out(self.close_trade, self._clock.now_us())
+
+    def close_trade(self, prefix: str, trade_id: str, reason: str) -> bool:
         """Closes an Active trade at market; False, and nothing has changed, for any other."""
-        for portfolio in self.portfolios.values():
-            if trade_id in portfolio.trades:
-                return self._exits.close(portfolio, trade_id, reason, self.now_us)
-        return False
+        return self._exits.close(self.portfolios[prefix], trade_id, reason, self.now_us)
+
+    def publish(self) -> int:
+        """Publishes the quotes that changed; returns how many. Raises RedisAway."""
+        return self._publication.publish(max(self.now_us, self._clock.now_us()))
+
+    def publish_feed(self, name: str) -> None:
+        """Publishes how the feed does. Raises RedisAway."""
+        self._publication.publish_feed(name, self.event_us, self._clock.now_us(), self.messages)
+
+    def checkpoint(self) -> int:
+        """Writes the queue progress of every portfolio that has some; returns of how many. Raises RedisAway."""
+        return sum(write_checkpoint(each, self.markets, self.now_us) for each in self.portfolios.values())
 
     def _reach(self, now_us: int) -> None:
         if self.now_us == 0:
@@ -152,9 +191,11 @@ class Engine:
 
     def _on_print(self, event: Print) -> None:
         market = self.markets.get(event.instrument)
-        if market is None or 0 < event.print_id <= market.last_print_id:
-            return  # a venue repeats prints after a reconnect, so ids are compared
-        market.last_print_id = event.print_id
+        if market is None:
+            return
+        if event.print_id <= market.last_print_id and event.event_us <= market.last_print_us:
+            return  # a venue repeats prints after a reconnect, so ids are compared; a new recording counts anew
+        market.last_print_id, market.last_print_us = event.print_id, event.event_us
         if market.resting:
             self._exchange.match(market, event)
 

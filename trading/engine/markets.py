@@ -43,10 +43,10 @@ class Market:
         "bid",
         "book",
         "changed",
-        "event_us",
         "funding",
         "instrument",
         "last_print_id",
+        "last_print_us",
         "liquidity",
         "resting",
         "settlements",
@@ -61,11 +61,11 @@ class Market:
         self.book = Book(instrument.id, venue.book_age_us_max)
         self.bid = UNKNOWN_BID
         self.ask = UNKNOWN_ASK
-        self.event_us = 0
         self.changed = False  # since the last publication
         self.funding: Funding | None = None
         self.settlements: dict[int, Funding] = {}  # by settlement instant; those that are still to come
         self.last_print_id = 0
+        self.last_print_us = 0
         self.resting: list[Working] = []
         self.waiting: list[Working] = []
         self.liquidity = Liquidity()

@@ -7,7 +7,6 @@ that somebody else moved stops the portfolio (`halted` says why) until it is loa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
 from typing import Any, Protocol
 
 import msgspec
@@ -19,10 +18,11 @@ from trading.domain.pnl import fees_of
 from trading.domain.portfolio import PortfolioState
 from trading.domain.strategy import Strategy
 from trading.domain.trades import Trade, TradeStatus
+from trading.domain.units import ZERO
 from trading.engine.lifecycle import Cause, settled
 from trading.engine.markets import Market
 from trading.engine.working import Working
-from trading.stores.errors import StateMoved
+from trading.stores.errors import StateMoved, StepConflict, StepRefused
 from trading.stores.transition import Transition
 
 ENGINE = "engine"
@@ -37,8 +37,8 @@ class TransitionStore(Protocol):
     def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
         """State and open trades."""
 
-    def create(self, state: PortfolioState) -> None:
-        """Writes the first state."""
+    def create(self, state: PortfolioState, name: str = "") -> None:
+        """Writes the first state of a portfolio, under this name."""
 
     def commit(self, transition: Transition) -> list[str]:
         """Writes one transition."""
@@ -79,12 +79,13 @@ class Portfolio:
         if state is None:
             strategy = self.strategy
             state = PortfolioState.new(strategy.starting_capital, now_us, strategy.capital_mode)
-            self.store.create(state)
+            self.store.create(state, strategy.name)
         self.state = state
         self.trades = {trade.id: trade for trade in trades.values() if trade.origin == ENGINE and trade.is_open}
         self.working, self.causes, self.open_by_pair = {}, {}, {}
         for trade in self.trades.values():
             self._count(trade, 1)
+        self.entries_stopped = unaccounted(state, trades.values())
         self.halted = None
 
     def halt(self, reason: str) -> None:
@@ -126,7 +127,7 @@ class Portfolio:
         )
         try:
             self.store.commit(transition)
-        except StateMoved as error:
+        except (StateMoved, StepConflict, StepRefused) as error:
             self.halt(str(error))
             return None
         self.state = state
@@ -164,12 +165,20 @@ def pair_of(trade: Trade) -> PairKey:
     return (trade.long_order.instrument, trade.short_order.instrument)
 
 
+def unaccounted(state: PortfolioState, trades: Iterable[Trade]) -> str | None:
+    """Why the open trades do not add up to what the state has reserved for them, or None. Source: ruling 22."""
+    reserved = sum((trade.position_size_usd for trade in trades if trade.is_open), ZERO)
+    if reserved == state.total_open_positions:
+        return None
+    return f"open trades hold {reserved} USD, the portfolio's state says {state.total_open_positions} USD"
+
+
 def state_after(state: PortfolioState, before: Trade | None, trade: Trade) -> PortfolioState:
     """The portfolio's state after a trade went from `before` to `trade`; the same object where nothing changes."""
     if before is None:
         state = state.opened(trade)
     if trade.leg_out is not None and (before is None or before.leg_out is None):
-        state = state.legged_out(trade.leg_out.occurred_us, trade.leg_out.hedge_loss or Decimal(0))
+        state = state.legged_out(trade.leg_out.occurred_us, trade.leg_out.hedge_loss or ZERO)
     if trade.status is TradeStatus.CLOSED:
         state = state.closed(trade, fees_of(trade), trade.funding_long_usd + trade.funding_short_usd)
     return state

@@ -14,9 +14,12 @@ from trading.domain.orders import Order, Role
 from trading.domain.portfolio import PortfolioState
 from trading.domain.strategy import Desk, Pair, Strategy
 from trading.domain.trades import Trade, TradeStatus
+from trading.engine.clock import EventClock
 from trading.engine.engine import Engine
 from trading.engine.portfolio import Portfolio
+from trading.stores.command_store import Command
 from trading.stores.errors import RedisAway, StateMoved
+from trading.stores.market_store import MarketQuote
 from trading.stores.transition import Transition
 
 START_US = 1_700_000_000_000_000
@@ -40,7 +43,7 @@ class MemoryStore:
     def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
         return self.state, dict(self.open)
 
-    def create(self, state: PortfolioState) -> None:
+    def create(self, state: PortfolioState, name: str = "") -> None:
         assert self.state is None
         self.state = state
 
@@ -72,6 +75,36 @@ class MemoryStore:
         for trade in written:
             assert self.open[trade.id].version == trade.version
             self.open[trade.id] = trade
+
+
+class MemoryQuotes:
+    """What was published."""
+
+    def __init__(self) -> None:
+        self.published: list[dict[str, MarketQuote]] = []
+        self.feed: list[dict[str, str | int | float]] = []
+
+    def publish(self, quotes: Mapping[str, MarketQuote]) -> None:
+        self.published.append(dict(quotes))
+
+    def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
+        self.feed.append(dict(status))
+
+
+class MemoryCommands:
+    """Commands that wait for the engine."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Command] = []
+
+    def send_exit(self, trade_id: str, expires_us: int, reason: str = "manual", prefix: str = "strategy") -> None:
+        self.waiting.append(Command(f"{len(self.waiting)}-0", "exit", prefix, trade_id, reason, expires_us))
+
+    def read(self, shard: str) -> list[Command]:
+        return list(self.waiting)
+
+    def acknowledge(self, shard: str, stream_id: str) -> None:
+        self.waiting = [command for command in self.waiting if command.stream_id != stream_id]
 
 
 def venue(name: str, **changes: Any) -> Venue:
@@ -109,7 +142,10 @@ class Scene:
     def __init__(self, used: Desk | None = None, stores: dict[str, MemoryStore] | None = None, at_ms: int = 0) -> None:
         self.desk = used or desk()
         self.stores = stores or {each.prefix: MemoryStore() for each in self.desk.strategies}
-        self.engine = Engine(self.desk, self.stores)
+        self.clock = EventClock(START_US + at_ms * 1000)
+        self.quotes = MemoryQuotes()
+        self.commands = MemoryCommands()
+        self.engine = Engine(self.desk, self.stores, self.quotes, self.commands, self.clock)
         self.engine.start(START_US + at_ms * 1000)
         self._print_id = 0
 
@@ -156,6 +192,9 @@ class Scene:
 
     def time(self, ms: float) -> None:
         self.engine.on_time(us(ms))
+
+    def close(self, trade_id: str, reason: str = "manual") -> bool:
+        return self.engine.close_trade("strategy", trade_id, reason)
 
     def open_trade(self) -> Trade:
         """Both tops such that the spread is (50,200 - 50,000) / 50,100 = 39.9 bps; the entry is sent at 1,100 ms.

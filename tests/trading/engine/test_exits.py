@@ -20,15 +20,15 @@ def test_an_exit_closes_both_legs_at_market() -> None:
     scene = active()
     scene.top(3000, ALPHA, "50090.0", "50100.0")
     scene.top(3000, BETA, "50110.0", "50120.0")
-    assert scene.engine.close_trade(scene.trade.id, "profit_target")
+    assert scene.close(scene.trade.id, "profit_target")
     trade = scene.trade
     assert (trade.status, trade.exit_reason) == (TradeStatus.EXITING, "profit_target")
     assert [order.price for order in trade.orders] == [D(50_090), D(50_120)]
     scene.time(3010)
     trade = scene.trade
     assert (trade.status, trade.exit_us) == (TradeStatus.CLOSED, us(3010))
-    # price: 0.019 * (50090 - 49990) + 0.019 * (50210 - 50120) = 1.9 + 1.71
-    # fees: 0.019 * (0.0002 * (49990 + 50210) + 0.0005 * (50090 + 50120)) = 0.38076 + 0.951995
+    # price P&L is 0.019 * (50090 - 49990) + 0.019 * (50210 - 50120) = 1.9 + 1.71
+    # the fees are 0.019 * (0.0002 * (49990 + 50210) + 0.0005 * (50090 + 50120)) = 0.38076 + 0.951995
     assert trade.actual_profit_usd == D("3.61") - D("1.332755")
     assert terms_of(trade).residual == 0
     state = scene.portfolio.state
@@ -40,7 +40,7 @@ def test_a_remainder_waits_for_the_next_book_updates() -> None:
     scene = active()
     scene.top(3000, ALPHA, "50090.0", "50100.0", bid_quantity="0.005")
     scene.top(3000, BETA, "50110.0", "50120.0")
-    scene.engine.close_trade(scene.trade.id, "manual")
+    scene.close(scene.trade.id, "manual")
     scene.time(3010)
     assert scene.trade.status is TradeStatus.EXITING
     assert scene.order(Role.EXIT, "long").filled_quantity == D("0.005")
@@ -65,7 +65,7 @@ def test_a_deep_exit_walks_the_levels() -> None:
     scene.book(3000, ALPHA, bids, [("50100.0", "1")])
     scene.top(3000, ALPHA, "50090.0", "50100.0", bid_quantity="0.010")
     scene.top(3000, BETA, "50110.0", "50120.0")
-    scene.engine.close_trade(scene.trade.id, "manual")
+    scene.close(scene.trade.id, "manual")
     scene.time(3010)
     order = scene.order(Role.EXIT, "long")
     # 0.010 * 50090 + 0.005 * 50080 + 0.004 * 50070 = 500.9 + 250.4 + 200.28
@@ -76,16 +76,16 @@ def test_an_exit_is_ignored_unless_the_trade_is_active() -> None:
     scene = Scene()
     trade = scene.open_trade()
     written = len(scene.store.log)
-    assert not scene.engine.close_trade(trade.id, "manual")
-    assert not scene.engine.close_trade("00000000-0000-0000-0000-000000000000", "manual")
+    assert not scene.close(trade.id, "manual")
+    assert not scene.close("00000000-0000-0000-0000-000000000000", "manual")
     assert (scene.trade, len(scene.store.log)) == (trade, written)
 
 
 def test_a_second_exit_changes_nothing() -> None:
     scene = active()
-    assert scene.engine.close_trade(scene.trade.id, "profit_target")
+    assert scene.close(scene.trade.id, "profit_target")
     written = len(scene.store.log)
-    assert not scene.engine.close_trade(scene.trade.id, "manual")
+    assert not scene.close(scene.trade.id, "manual")
     assert (scene.trade.exit_reason, len(scene.store.log)) == ("profit_target", written)
 
 
@@ -93,7 +93,7 @@ def test_no_entry_of_the_pair_within_the_cooldown_after_a_close() -> None:
     scene = active()
     scene.top(5000, ALPHA, "49990.0", "50000.0")
     scene.top(5000, BETA, "50200.0", "50210.0")
-    scene.engine.close_trade(scene.trade.id, "manual")
+    scene.close(scene.trade.id, "manual")
     scene.time(5010)  # closed; known 10 ms later, and 2 s of cooldown: 7,020 ms
     scene.top(7019, ALPHA, "49990.0", "50000.0")
     assert len(scene.store.open) == 0
@@ -119,7 +119,7 @@ def test_funding_is_booked_at_the_settlement_for_each_leg() -> None:
     assert (trade.funding_long_usd, trade.funding_short_usd) == (D("-0.095095"), D("0.285912"))
     scene.top(61_000, ALPHA, "49990.0", "50000.0")
     scene.top(61_000, BETA, "50200.0", "50210.0")
-    scene.engine.close_trade(trade.id, "manual")
+    scene.close(trade.id, "manual")
     scene.time(61_010)
     trade = scene.trade
     # no price P&L; fees 0.019 * 0.0007 * (49990 + 50210) = 1.33266; funding 0.190817
@@ -132,7 +132,7 @@ def test_an_exit_at_the_instant_of_a_settlement_still_pays() -> None:
     scene.funding(2300, BETA, "0.0002", "50150", settles_ms=5010)
     scene.top(5000, ALPHA, "49990.0", "50000.0")
     scene.top(5000, BETA, "50200.0", "50210.0")
-    scene.engine.close_trade(scene.trade.id, "manual")
+    scene.close(scene.trade.id, "manual")
     scene.time(5010)
     trade = scene.trade
     assert (trade.status, trade.exit_us) == (TradeStatus.CLOSED, us(5010))

@@ -156,9 +156,9 @@ def test_two_takers_of_a_portfolio_do_not_use_the_same_level_until_the_feed_upda
     scene.top(2400, ALPHA, "49990.0", "50000.0", bid_quantity="0.019")
     scene.top(2400, BETA, "50200.0", "50210.0", ask_quantity="0.030")
     first, second = scene.store.open
-    scene.engine.close_trade(first, "manual")
+    scene.close(first, "manual")
     scene.time(2401)
-    scene.engine.close_trade(second, "manual")
+    scene.close(second, "manual")
     scene.time(2411)
     assert list(scene.store.closed) == [first]
     leaving = scene.store.open[second]
@@ -176,6 +176,6 @@ def test_roles_of_a_closed_trade_are_entry_and_exit() -> None:
     trade = scene.open_trade()
     scene.print_(2120, ALPHA, "49990.0", "2.0", "sell")
     scene.print_(2130, BETA, "50210.0", "2.0", "buy")
-    scene.engine.close_trade(trade.id, "manual")
+    scene.close(trade.id, "manual")
     scene.time(2200)
     assert [order.role for order in scene.trade.all_orders] == [Role.ENTRY, Role.ENTRY, Role.EXIT, Role.EXIT]

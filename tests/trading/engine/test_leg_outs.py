@@ -151,7 +151,7 @@ def test_a_short_leg_that_is_filled_first_is_bought_back() -> None:
     trade = scene.trade
     assert trade.leg_out is not None
     assert (trade.leg_out.filled_leg, trade.leg_out.hedge_price) == (Leg.SHORT, D(50_210))
-    # -1 * (50210 - 50210) * 0.019 + 50210 * 0.019 * 0.0005
+    # nothing on the price, and a fee of 50210 * 0.019 * 0.0005
     assert trade.leg_out.hedge_loss == D("0.476995")
 
 

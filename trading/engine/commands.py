@@ -1,0 +1,55 @@
+"""What monitor, API and admin ask of the engine. Source: ruling 17.
+
+A command that has expired, that names another shard's portfolio, or whose trade is not Active is acknowledged and
+nothing else: commands may be sent twice and read twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+import structlog
+
+from trading.stores.command_store import EXIT, Command
+
+CloseTrade = Callable[[str, str, str], bool]  # (prefix, trade id, reason)
+
+logger = structlog.get_logger(__name__)
+
+
+class CommandSource(Protocol):
+    """Where commands come from; see `trading.stores.command_store`."""
+
+    def read(self, shard: str) -> list[Command]:
+        """What the shard has not acknowledged."""
+
+    def acknowledge(self, shard: str, stream_id: str) -> None:
+        """Marks a command as dealt with."""
+
+
+class Commands:
+    """The commands of one engine shard."""
+
+    def __init__(self, source: CommandSource, shard: str, prefixes: Collection[str]) -> None:
+        self._source = source
+        self._shard = shard
+        self._prefixes = frozenset(prefixes)
+
+    def carry_out(self, close_trade: CloseTrade, now_us: int) -> int:
+        """Carries out what has come in; returns how many trades it sent exits for. Raises RedisAway."""
+        closed = 0
+        for command in self._source.read(self._shard):
+            if command.prefix in self._prefixes:
+                closed += self._obey(command, close_trade, now_us)
+            self._source.acknowledge(self._shard, command.stream_id)
+        return closed
+
+    def _obey(self, command: Command, close_trade: CloseTrade, now_us: int) -> bool:
+        if command.kind != EXIT:
+            logger.warning("command_unknown", kind=command.kind, stream_id=command.stream_id)
+            return False
+        if command.expires_us < now_us:
+            logger.info("command_expired", trade_id=command.trade_id, late_us=now_us - command.expires_us)
+            return False
+        return close_trade(command.prefix, command.trade_id, command.reason)

@@ -1,0 +1,223 @@
+"""The engine as a process on a live or synthetic feed: one lease, one loop, nothing else in it.
+
+    take the lease -> load -> (poll the feed, timers, commands, quotes, checkpoint, renew the lease) ... -> stop
+
+A second engine of the same shard waits for the lease and says so. What is written goes through `patience`; what is
+merely shown (quotes, the feed's status) is skipped while Redis is away.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from trading.domain.events import MarketEvent
+from trading.domain.strategy import Desk
+from trading.domain.trades import Trade
+from trading.domain.units import MICROSECONDS
+from trading.engine.clock import Clock
+from trading.engine.commands import CommandSource
+from trading.engine.engine import Engine
+from trading.engine.patience import Patience, PatientStore
+from trading.engine.portfolio import TransitionStore
+from trading.engine.publication import QuoteStore
+from trading.stores.errors import LeaseHeld, LeaseLost, RedisAway
+
+POLL_SECONDS = 0.02
+REST_SECONDS = 0.01  # between two polls: events come in batches, which halves the cost of a busy feed
+LEASE_WAIT_SECONDS = 1.0
+SKIP_US = 1 * MICROSECONDS  # how long what is merely shown is left alone after Redis was away
+
+COMMANDS_EVERY_US = 50_000
+QUOTES_EVERY_US = 100_000
+FEED_EVERY_US = 250_000
+CHECKPOINT_EVERY_US = 250_000
+LEASE_EVERY_US = 1_500_000  # a lease lives 5 s: two renewals may be lost
+RELOAD_EVERY_US = 2_000_000
+REPORT_EVERY_US = 60_000_000
+
+logger = structlog.get_logger(__name__)
+
+
+class Feed(Protocol):
+    """Market events in real time; see `trading.market.feed`."""
+
+    name: str
+
+    def poll(self, timeout_seconds: float) -> list[MarketEvent]:
+        """The events that have come up."""
+
+    def close(self) -> None:
+        """Ends the feed."""
+
+
+class Stores(msgspec.Struct, frozen=True):
+    """What the wiring gives an engine. `portfolio` makes the store of a prefix, under the engine's lease."""
+
+    portfolio: Callable[[str], TransitionStore]
+    market: QuoteStore
+    command: CommandSource
+
+
+class Job:
+    """Something that is done every so often; after RedisAway it is skipped for a while."""
+
+    def __init__(self, every_us: int, action: Callable[[], object], may_skip: bool = False) -> None:
+        self._every_us = every_us
+        self._action = action
+        self._may_skip = may_skip
+        self._next_us = 0
+
+    def run_if_due(self, now_us: int) -> None:
+        """Does it if it is time. Raises what it raises, but RedisAway only if it must not be skipped."""
+        if now_us < self._next_us:
+            return
+        self._next_us = now_us + self._every_us
+        try:
+            self._action()
+        except RedisAway:
+            if not self._may_skip:
+                raise
+            self._next_us = now_us + SKIP_US
+
+
+class Runner:
+    """One engine process. `grace_us` is how long after its event time an event may arrive and still come before the
+    timers of that time: the way from a real exchange takes a while."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        open_feed: Callable[[], Feed],
+        stores: Stores,
+        patience: Patience,
+        clock: Clock,
+        stopping: threading.Event,
+        shard: str,
+        grace_us: int = 0,
+    ) -> None:
+        self._desk = desk
+        self._open_feed = open_feed
+        self._stores = stores
+        self._patience = patience
+        self._clock = clock
+        self._stopping = stopping
+        self._shard = shard
+        self._grace_us = grace_us
+        self._transitions = 0
+        self._engine: Engine | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Trades until `stopping` is set; returns what was done. Raises MarketError when the feed fails."""
+        began_us = self._clock.now_us()
+        while not self._stopping.is_set():
+            if self._lease_taken():
+                self._trade_under_lease()
+        return self.report() | {"seconds": (self._clock.now_us() - began_us) / MICROSECONDS}
+
+    def report(self) -> dict[str, Any]:
+        """What this process has done so far."""
+        engine = self._engine
+        portfolios = engine.portfolios.values() if engine else ()
+        return {
+            "shard": self._shard,
+            "messages": engine.messages if engine else 0,
+            "transitions": self._transitions,
+            "portfolios": {
+                each.prefix: {
+                    "open_trades": len(each.trades),
+                    "closed_trades": each.state.total_trades,
+                    "leg_outs": each.state.leg_out_count,
+                    "net_pnl": str(each.state.cumulative_pnl),
+                    "halted": each.halted,
+                }
+                for each in portfolios
+            },
+        }
+
+    def _lease_taken(self) -> bool:
+        try:
+            self._patience.take_lease()
+        except (LeaseHeld, RedisAway) as error:
+            logger.warning("engine_waits", reason=str(error))
+            self._stopping.wait(LEASE_WAIT_SECONDS)
+            return False
+        return True
+
+    def _trade_under_lease(self) -> None:
+        """Opens the feed anew each time: an engine that begins with empty books needs the feed's snapshots."""
+        engine = self._engine = self._new_engine()
+        feed = self._open_feed()
+        try:
+            engine.start(self._clock.now_us())
+            logger.info("engine_started", feed=feed.name, **self.report())
+            self._loop(engine, feed)
+            engine.checkpoint()
+            engine.publish()
+            logger.info("engine_stopped", **self.report())
+        except LeaseLost as lost:
+            logger.error("lease_lost", error=str(lost))
+        except RedisAway as error:
+            logger.error("stopped_while_redis_was_away", error=str(error))
+        finally:
+            feed.close()
+            self._patience.release_lease()
+
+    def _new_engine(self) -> Engine:
+        prefixes = [strategy.prefix for strategy in self._desk.strategies]
+        stores = {prefix: PatientStore(self._stores.portfolio(prefix), self._patience) for prefix in prefixes}
+        return Engine(
+            self._desk,
+            stores,
+            self._stores.market,
+            self._stores.command,
+            self._clock,
+            self._shard,
+            listener=self._tell,
+        )
+
+    def _loop(self, engine: Engine, feed: Feed) -> None:
+        jobs = self._jobs(engine, feed)
+        while not self._stopping.is_set():
+            polled_us = self._clock.now_us()
+            for event in feed.poll(POLL_SECONDS):
+                engine.on_event(event)
+            engine.on_time(polled_us - self._grace_us)
+            now_us = self._clock.now_us()
+            for job in jobs:
+                job.run_if_due(now_us)
+            self._stopping.wait(REST_SECONDS)
+
+    def _jobs(self, engine: Engine, feed: Feed) -> list[Job]:
+        return [
+            Job(LEASE_EVERY_US, self._patience.renew_lease, may_skip=True),
+            Job(COMMANDS_EVERY_US, engine.on_commands, may_skip=True),
+            Job(QUOTES_EVERY_US, engine.publish, may_skip=True),
+            Job(FEED_EVERY_US, lambda: engine.publish_feed(feed.name), may_skip=True),
+            Job(CHECKPOINT_EVERY_US, engine.checkpoint),
+            Job(RELOAD_EVERY_US, lambda: self._reload(engine)),
+            Job(REPORT_EVERY_US, lambda: logger.info("engine_runs", **self.report())),
+        ]
+
+    def _reload(self, engine: Engine) -> None:
+        for portfolio in engine.portfolios.values():
+            if portfolio.halted:
+                logger.error("portfolio_halted", portfolio=portfolio.prefix, reason=portfolio.halted)
+                engine.start_portfolio(portfolio)
+                if not portfolio.halted:
+                    logger.warning("portfolio_reloaded", portfolio=portfolio.prefix)
+
+    def _tell(self, prefix: str, before: Trade | None, after: Trade) -> None:
+        self._transitions += 1
+        if before is not None and before.status is after.status:
+            return
+        about: dict[str, Any] = {"portfolio": prefix, "trade_id": after.id, "symbol": after.symbol}
+        if after.exit_reason is not None:
+            about["reason"] = after.exit_reason
+        if after.actual_profit_usd is not None:
+            about["net_usd"] = str(after.actual_profit_usd)
+        logger.info(f"trade_{after.status.value.lower()}", **about)
