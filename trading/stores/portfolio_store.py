@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import ResponseError
 
 from trading.domain.metrics import portfolio_metrics
 from trading.domain.portfolio import PortfolioState
@@ -19,7 +21,7 @@ from trading.domain.trades import Trade
 from trading.domain.units import text_of
 from trading.stores import keys, wire
 from trading.stores.connection import answering, members_of, raw_of, raws_of
-from trading.stores.errors import StepConflict, WireError
+from trading.stores.errors import StateMoved, StepConflict, WireError
 from trading.stores.held import Held, HeldTrade, Surroundings
 from trading.stores.keys import PortfolioKeys
 from trading.stores.lease import Lease
@@ -139,12 +141,12 @@ class PortfolioStore:
     def _surroundings(self, transition: Transition) -> Surroundings:
         names = [keys.result(result.result_id) for result in transition.results]
         names += [keys.result_metrics(metrics.result_id) for metrics in transition.metrics]
+        reading = self._client.pipeline(transaction=False)
+        reading.get(self.keys.metrics)
+        for name in names:
+            reading.hgetall(name)
         with answering(f"reading for step {transition.operation_id}"):
-            reading = self._client.pipeline(transaction=False)
-            reading.get(self.keys.metrics)
-            for name in names:
-                reading.hgetall(name)
-            metrics_raw, *hashes = reading.execute()
+            metrics_raw, *hashes = _executed(reading)
         return Surroundings(metrics_raw, dict(zip(names, hashes, strict=True)))
 
     def _read_trades(self, trade_ids: list[str]) -> None:
@@ -164,3 +166,10 @@ class PortfolioStore:
             self.unreadable[key] = error
         else:
             self._held.trades[trade_id] = HeldTrade(raw, trade)
+
+
+def _executed(reading: Pipeline) -> list[Any]:
+    try:
+        return reading.execute()
+    except ResponseError as error:
+        raise StateMoved(f"another program put a value of another type there: {error}") from None

@@ -1,6 +1,7 @@
 """Atomic steps on a real Redis: all of it or nothing, and a repetition changes nothing."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -14,17 +15,17 @@ ENTRY = {"table": "paper_trade", "id": "1", "version": "1", "row": "{}"}
 
 
 @pytest.fixture
-def runner(redis_client: Redis) -> StepRunner:
+def runner(redis_client: Any) -> StepRunner:
     return StepRunner(redis_client)
 
 
-def everything(client: Redis) -> dict[bytes, bytes]:
+def everything(client: Any) -> dict[bytes, bytes]:
     """Every key with its serialised content, without the answers of operations."""
     names = [name for name in client.keys("*") if not name.startswith(b"paperdesk:operation:")]
     return {name: client.dump(name) for name in names}
 
 
-def test_a_step_writes_every_type_and_answers_the_stream_ids(runner: StepRunner, redis_client: Redis) -> None:
+def test_a_step_writes_every_type_and_answers_the_stream_ids(runner: StepRunner, redis_client: Any) -> None:
     step = (
         Step("a")
         .set("s", "text")
@@ -64,7 +65,7 @@ EXPECTATIONS: dict[str, Callable[[Step], Step]] = {
 
 
 @pytest.mark.parametrize("name", EXPECTATIONS)
-def test_an_expectation_that_does_not_hold_changes_nothing(name: str, runner: StepRunner, redis_client: Redis) -> None:
+def test_an_expectation_that_does_not_hold_changes_nothing(name: str, runner: StepRunner, redis_client: Any) -> None:
     redis_client.set("string", "value")
     redis_client.hset("hash", mapping={"f": "v", "g": "w"})
     before = everything(redis_client)
@@ -74,7 +75,7 @@ def test_an_expectation_that_does_not_hold_changes_nothing(name: str, runner: St
     assert everything(redis_client) == before
 
 
-def test_expectations_that_hold_let_the_step_through(runner: StepRunner, redis_client: Redis) -> None:
+def test_expectations_that_hold_let_the_step_through(runner: StepRunner, redis_client: Any) -> None:
     redis_client.set("string", b"\x00\xff raw")
     redis_client.hset("hash", mapping={"f": "v", "g": "w"})
     step = (
@@ -89,7 +90,7 @@ def test_expectations_that_hold_let_the_step_through(runner: StepRunner, redis_c
     assert redis_client.get("string") == b"changed"
 
 
-def test_a_repeated_operation_answers_the_same_and_changes_nothing(runner: StepRunner, redis_client: Redis) -> None:
+def test_a_repeated_operation_answers_the_same_and_changes_nothing(runner: StepRunner, redis_client: Any) -> None:
     redis_client.set("s", "1")
     step = Step("once").expect("s", "1").set("s", "2").lpush("list", "x").emit(ENTRY)
     first = runner.run(step)
@@ -100,7 +101,7 @@ def test_a_repeated_operation_answers_the_same_and_changes_nothing(runner: StepR
 
 
 def test_a_reply_that_is_lost_is_asked_for_again_with_the_same_operation(
-    runner: StepRunner, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+    runner: StepRunner, redis_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, calls = runner._script, []
 
@@ -141,7 +142,7 @@ WRONG_TYPES: dict[str, Callable[[Step], Step]] = {
 
 
 @pytest.mark.parametrize("name", WRONG_TYPES)
-def test_a_write_that_would_fail_half_way_changes_nothing(name: str, runner: StepRunner, redis_client: Redis) -> None:
+def test_a_write_that_would_fail_half_way_changes_nothing(name: str, runner: StepRunner, redis_client: Any) -> None:
     redis_client.lpush("list", "1")
     redis_client.sadd("set", "1")
     before = everything(redis_client)
@@ -150,13 +151,13 @@ def test_a_write_that_would_fail_half_way_changes_nothing(name: str, runner: Ste
     assert everything(redis_client) == before
 
 
-def test_a_key_may_change_its_type_when_it_is_deleted_first(runner: StepRunner, redis_client: Redis) -> None:
+def test_a_key_may_change_its_type_when_it_is_deleted_first(runner: StepRunner, redis_client: Any) -> None:
     redis_client.lpush("key", "1")
     runner.run(Step("a").delete("key").hset("key", {"f": "v"}))
     assert redis_client.hgetall("key") == {b"f": b"v"}
 
 
-def test_only_the_holder_of_the_lease_writes(runner: StepRunner, redis_client: Redis) -> None:
+def test_only_the_holder_of_the_lease_writes(runner: StepRunner, redis_client: Any) -> None:
     lease = keys.lease("engine")
     redis_client.hset(lease, mapping={"owner": "me", "token": 7})
     runner.run(Step("a").under(lease, 7).set("s", "mine"))
@@ -168,14 +169,14 @@ def test_only_the_holder_of_the_lease_writes(runner: StepRunner, redis_client: R
     assert redis_client.get("s") == b"mine"
 
 
-def test_a_redis_that_forgot_the_script_is_sent_it_again(runner: StepRunner, redis_client: Redis) -> None:
+def test_a_redis_that_forgot_the_script_is_sent_it_again(runner: StepRunner, redis_client: Any) -> None:
     runner.run(Step("a").set("s", "1"))
     redis_client.script_flush()
     runner.run(Step("b").set("s", "2"))
     assert redis_client.get("s") == b"2"
 
 
-def test_a_redis_that_is_full_refuses_the_whole_step(runner: StepRunner, redis_client: Redis) -> None:
+def test_a_redis_that_is_full_refuses_the_whole_step(runner: StepRunner, redis_client: Any) -> None:
     redis_client.set("s", "1")
     redis_client.config_set("maxmemory", "1")
     try:
