@@ -1,0 +1,108 @@
+"""Whatever the market does: capital is conserved, the P&L adds up, and the same events make the same transitions."""
+
+from decimal import Decimal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.trading.engine.scene import ALPHA, BETA, D, MemoryStore, Scene, desk, strategy
+from trading.domain.orders import Leg
+from trading.domain.pnl import residual_tolerance, terms_of
+from trading.domain.strategy import Desk
+from trading.domain.trades import Trade, TradeStatus
+
+MOVE = st.tuples(
+    st.sampled_from(["top", "print", "print", "close", "funding", "wait"]),
+    st.sampled_from([ALPHA, BETA]),
+    st.integers(1, 400),  # milliseconds since the move before
+    st.integers(-60, 60),  # tenths of a price, around the venue's own
+    st.integers(1, 40),  # hundredths of a base unit
+    st.sampled_from(["buy", "sell"]),
+)
+MIDS = {ALPHA: 49_995, BETA: 50_205}
+
+
+def two_policies() -> Desk:
+    common = {"trades_open_per_pair_max": 3, "cooldown_seconds": D("0.3"), "entry_timeout_seconds": D(2)}
+    return desk(strategy(**common), strategy(prefix="second", hedge="complete", capital_mode="compounding", **common))
+
+
+def play(moves: list[tuple[str, str, int, int, int, str]]) -> Scene:
+    scene = Scene(two_policies())
+    scene.open_trade()
+    ms = 2100
+    for kind, instrument_id, passed_ms, offset, hundredths, aggressor in moves:
+        ms += passed_ms
+        price, quantity = Decimal(MIDS[instrument_id]) + Decimal(offset) / 10, Decimal(hundredths) / 100
+        if kind == "top":
+            bid, ask = f"{price - 5:.1f}", f"{price + 5:.1f}"
+            scene.top(ms, instrument_id, bid, ask, f"{quantity:.3f}", f"{quantity / 4:.3f}")
+        elif kind == "print":
+            at = price - 5 if aggressor == "sell" else price + 5
+            scene.print_(ms, instrument_id, f"{at:.1f}", f"{quantity}", aggressor)
+        elif kind == "funding":
+            scene.funding(ms, instrument_id, f"0.00{hundredths:02}", f"{price}", settles_ms=ms + 50)
+        elif kind == "close":
+            for prefix, store in scene.stores.items():
+                for trade_id in tuple(store.open):
+                    scene.engine.close_trade(prefix, trade_id, "manual")
+        else:
+            scene.time(ms)
+    return scene
+
+
+def require_sound(store: MemoryStore, trades: list[Trade]) -> None:
+    state = store.state
+    assert state is not None
+    state.require_conserved()
+    assert state.total_open_positions == sum(t.position_size_usd for t in store.open.values())
+    assert set(state.active_trades) == set(store.open)
+    assert state.cumulative_pnl == sum((t.actual_profit_usd or D(0) for t in store.closed.values()), D(0))
+    for trade in trades:
+        held = (trade.position(Leg.LONG), -trade.position(Leg.SHORT))
+        if trade.status is TradeStatus.ACTIVE:
+            assert held == (trade.quantity, trade.quantity)
+        if trade.status is TradeStatus.CLOSED:
+            assert held == (0, 0)
+            terms = terms_of(trade)
+            assert trade.actual_profit_usd == terms.net
+            assert abs(terms.residual) <= residual_tolerance(trade)
+            assert not any(order.is_pending for order in trade.all_orders)
+    results = [result.order_id for transition in store.log for result in transition.results]
+    ended = [order.id for trade in trades for order in trade.all_orders if not order.is_pending]
+    assert sorted(results) == sorted(ended)  # one result for each order that ended, and no other
+    payments = [paid for transition in store.log for paid in transition.funding]
+    assert sum((paid.cash for paid in payments), D(0)) == sum(
+        (trade.funding_long_usd + trade.funding_short_usd for trade in trades), D(0)
+    )
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(MOVE, max_size=60))
+def test_capital_is_conserved_and_every_closed_trade_adds_up(moves: list[tuple[str, str, int, int, int, str]]) -> None:
+    scene = play(moves)
+    for store in scene.stores.values():
+        require_sound(store, [*store.open.values(), *store.closed.values()])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(MOVE, min_size=10, max_size=60))
+def test_the_same_events_make_the_same_transitions(moves: list[tuple[str, str, int, int, int, str]]) -> None:
+    first, second = play(moves), play(moves)
+    for prefix, store in first.stores.items():
+        assert store.log == second.stores[prefix].log
+        assert store.state == second.stores[prefix].state
+
+
+def test_a_long_silence_ends_like_many_short_ones() -> None:
+    """Timers run at their deadlines, however late somebody calls."""
+    patient, restless = Scene(), Scene()
+    for scene in (patient, restless):
+        scene.open_trade()
+        scene.print_(2200, ALPHA, "49990.0", "2.0", "sell")
+    patient.time(5000)
+    for ms in range(2200, 5001, 7):
+        restless.time(ms)
+    restless.time(5000)
+    assert patient.store.log == restless.store.log
+    assert patient.trade.status is TradeStatus.CLOSED
