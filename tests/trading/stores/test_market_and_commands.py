@@ -1,0 +1,77 @@
+"""Quotes and commands on a real Redis."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from trading.stores import keys
+from trading.stores.command_store import Command, CommandStore
+from trading.stores.errors import WireError
+from trading.stores.market_store import MarketQuote, MarketStore
+
+D = Decimal
+QUOTE = MarketQuote(
+    bid=D("61800.20"),
+    ask=D("61800.30"),
+    bid_quantity=D("0.000000000001"),
+    mark_price=D("61800.25"),
+    funding_rate=D("-0.0001"),
+    funding_interval_h=8,
+    next_settlement_us=1_731_000_000_000_000,
+    event_us=1_730_999_999_999_999,
+)
+
+
+def test_a_quote_comes_back_exactly_and_what_is_unknown_is_none(redis_client: Any) -> None:
+    store = MarketStore(redis_client)
+    store.publish({"binance:BTCUSDT": QUOTE, "spot:BTCUSDT": MarketQuote(state="gap")})
+    assert store.quotes() == {"binance:BTCUSDT": QUOTE, "spot:BTCUSDT": MarketQuote(state="gap")}
+    assert redis_client.hget(keys.market("binance:BTCUSDT"), "bid") == b"61800.20"
+    assert redis_client.hget(keys.market("binance:BTCUSDT"), "ask_quantity") == b""
+
+
+def test_a_side_that_vanished_does_not_stay(redis_client: Any) -> None:
+    store = MarketStore(redis_client)
+    store.publish({"a:B": QUOTE})
+    store.publish({"a:B": MarketQuote(bid=D("1"), state="stale")})
+    store.publish({})
+    assert store.quotes() == {"a:B": MarketQuote(bid=D("1"), state="stale")}
+
+
+def test_an_unreadable_quote_is_named(redis_client: Any) -> None:
+    store = MarketStore(redis_client)
+    store.publish({"a:B": QUOTE})
+    redis_client.hset(keys.market("a:B"), "bid", "cheap")
+    with pytest.raises(WireError, match="paperdesk:market:a:B.*cheap"):
+        store.quotes()
+
+
+def test_the_feeds_status_is_kept(redis_client: Any) -> None:
+    store = MarketStore(redis_client)
+    assert store.feed() == {}
+    store.publish_feed({"name": "synthetic", "event_us": 17, "rate_per_second": 310.2})
+    assert store.feed() == {"name": "synthetic", "event_us": "17", "rate_per_second": "310.2"}
+
+
+def test_commands_are_read_in_order_until_they_are_acknowledged(redis_client: Any) -> None:
+    store = CommandStore(redis_client)
+    first = store.send_exit("strategy", "trade-1", "manual", 17)
+    second = store.send_exit("strategy", "trade-2", "loss_limit", 18)
+    assert store.read("engine") == [
+        Command(first, "exit", "strategy", "trade-1", "manual", 17),
+        Command(second, "exit", "strategy", "trade-2", "loss_limit", 18),
+    ]
+    store.acknowledge("engine", first)
+    assert [command.stream_id for command in CommandStore(redis_client).read("engine")] == [second]
+    assert len(store.read("another shard")) == 2
+    store.acknowledge("engine", second)
+    assert store.read("engine") == []
+
+
+def test_a_command_that_another_program_wrote_badly_has_expired(redis_client: Any) -> None:
+    redis_client.xadd(keys.COMMANDS, {"kind": b"\xff", "expires_us": "soon"})
+    [command] = CommandStore(redis_client).read("engine")
+    assert command.expires_us == 0 and command.trade_id == ""
