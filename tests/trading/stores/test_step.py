@@ -1,12 +1,16 @@
 """Atomic steps on a real Redis: all of it or nothing, and a repetition changes nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from paperdesk.embedded.ports import free_port
+from tests.trading.stores.cutting_proxy import CuttingProxy
 from trading.stores import keys
 from trading.stores.errors import LeaseLost, RedisAway, StepConflict, StepRefused
 from trading.stores.step import Step, StepRunner
@@ -100,27 +104,44 @@ def test_a_repeated_operation_answers_the_same_and_changes_nothing(runner: StepR
     assert 0 < redis_client.pttl(keys.operation("once")) <= 300_000
 
 
-def test_a_reply_that_is_lost_is_asked_for_again_with_the_same_operation(
-    runner: StepRunner, redis_client: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def proxy(redis_server: str) -> Iterator[CuttingProxy]:
+    with CuttingProxy(urlsplit(redis_server).port or 0) as running:
+        yield running
+
+
+@pytest.mark.parametrize("lost", [1, 2, 5])
+def test_a_step_whose_answer_was_lost_is_sent_again_and_written_once(
+    lost: int, proxy: CuttingProxy, redis_client: Any
 ) -> None:
-    real, calls = runner._script, []
-
-    def loses_the_first_reply(names: list[str], arguments: list[object]) -> object:
-        answer = real(names, arguments)
-        calls.append(answer)
-        if len(calls) == 1:
-            raise RedisConnectionError("connection cut after the write")
-        return answer
-
-    monkeypatch.setattr(runner, "_script", loses_the_first_reply)
-    ids = runner.run(Step("a").lpush("list", "x").emit(ENTRY))
-    assert len(calls) == 2
+    client = Redis(port=proxy.port, retry=Retry(NoBackoff(), 0))
+    runner = StepRunner(client)
+    runner.run(Step("warm").set("s", "1"))  # the script is known and the connection open
+    proxy.cut(lost)
+    ids = runner.run(Step("a").expect("s", "1").set("s", "2").lpush("list", "x").emit(ENTRY))
     assert redis_client.lrange("list", 0, -1) == [b"x"]
     assert [entry[0].decode() for entry in redis_client.xrange(keys.OUTBOX)] == ids
+    client.close()
+
+
+def test_when_every_answer_is_lost_the_outcome_is_unknown_and_the_step_may_be_run_again(
+    proxy: CuttingProxy, redis_client: Any
+) -> None:
+    client = Redis(port=proxy.port, retry=Retry(NoBackoff(), 0))
+    runner = StepRunner(client)
+    runner.run(Step("warm").set("s", "1"))
+    proxy.cut(1_000)
+    step = Step("a").expect("s", "1").set("s", "2").emit(ENTRY)
+    with pytest.raises(RedisAway, match="Redis did not answer to step a") as refusal:
+        runner.run(step)
+    assert refusal.value.retryable
+    proxy.cut(0)
+    assert runner.run(step) == [entry[0].decode() for entry in redis_client.xrange(keys.OUTBOX)]
+    client.close()
 
 
 def test_without_a_redis_the_error_is_one_clear_sentence() -> None:
-    runner = StepRunner(Redis(port=1, socket_connect_timeout=0.1))
+    runner = StepRunner(Redis(port=free_port(), retry=Retry(NoBackoff(), 0)))
     with pytest.raises(RedisAway, match="Redis did not answer to step a"):
         runner.run(Step("a").set("s", "1"))
 
