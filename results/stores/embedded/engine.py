@@ -13,21 +13,16 @@ import fcntl
 import os
 import re
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import chdb
 import msgspec
 
 from results.stores.embedded.failures import UNKNOWN_SETTING, from_engine, refused
 from results.stores.embedded.statements import InsertHead, answer_format
-
-os.environ["TZ"] = "UTC"
-# chdb takes pyarrow only for results that this process never asks for; without it the process is 40 MB smaller.
-sys.modules["pyarrow"] = None  # type: ignore[assignment]
-import chdb  # noqa: E402
 
 CONFIGURATION = """<clickhouse>
   <mark_cache_size>16777216</mark_cache_size>
@@ -52,10 +47,11 @@ SETTINGS = {
 }
 SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PIECE_BYTES = 1 << 20
+NOT_IN_A_PATH = frozenset("?&#%")  # the path is part of a connection string
 
 
-class FolderTaken(Exception):
-    """Another process has this directory open."""
+class FolderUnusable(Exception):
+    """Another process has this directory open, or the engine cannot start on it; the sentence says which."""
 
 
 class Request(msgspec.Struct):
@@ -88,13 +84,18 @@ class Engine:
         self._keeper: Any = None
 
     def open(self) -> None:
-        """Take the directory and start the engine on it. Raises FolderTaken when another process has it."""
+        """Take the directory and start the engine on it. Raises FolderUnusable, OSError."""
+        if NOT_IN_A_PATH & set(str(self._folder)):
+            raise FolderUnusable(f"{self._folder}: chdb takes no path with any of {''.join(sorted(NOT_IN_A_PATH))}")
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self._folder / "lock")
         shutil.rmtree(self.incoming, ignore_errors=True)
         self.incoming.mkdir()
         (self._folder / "engine.xml").write_text(CONFIGURATION)
-        self._keeper = self._connect()
+        try:
+            self._keeper = self._connect()
+        except (chdb.ChdbError, RuntimeError) as error:
+            raise FolderUnusable(f"{self._folder}: the engine does not start: {error}") from error
 
     def close(self) -> None:
         """Stop the engine and give the directory back."""
@@ -174,7 +175,7 @@ def _locked(path: Path) -> IO[str]:
         lock.seek(0)
         owner = lock.read().strip() or "unknown"
         lock.close()
-        raise FolderTaken(f"{path.parent} is in use by another embedded ClickHouse (process {owner})") from None
+        raise FolderUnusable(f"{path.parent} is in use by another embedded ClickHouse (process {owner})") from None
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()

@@ -13,7 +13,7 @@ import hmac
 import tempfile
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any, cast
 from urllib.parse import parse_qsl
 
@@ -60,10 +60,12 @@ class Interface:
         self._engine = engine
         self._password = password
         self._threads = ThreadPoolExecutor(STATEMENTS_AT_ONCE, thread_name_prefix="statement")
+        self._statements: set[Future[Answer]] = set()
 
-    def close(self) -> None:
-        """Refuse new statements and wait for those that run; each ends within its max_execution_time."""
-        self._threads.shutdown(cancel_futures=True)
+    def close(self) -> bool:
+        """Drop the statements that wait. Returns whether none runs any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        return not any(statement.running() for statement in self._statements)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -105,8 +107,10 @@ class Interface:
             request = _request_of(arguments, body)
             if method == "GET":
                 request.settings["readonly"] = "2"
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, self._engine.execute, request)
+            statement = self._threads.submit(self._engine.execute, request)
+            self._statements.add(statement)
+            statement.add_done_callback(self._statements.discard)
+            return await asyncio.wrap_future(statement)
 
 
 async def _receive_body(receive: Receive, decoder: Decoder, body: IO[bytes]) -> None:

@@ -21,6 +21,7 @@ print("begins", flush=True)
 while time.monotonic() < deadline:
     with gate.read() as connection:
         connection.execute("SELECT count(*) FROM made").fetchall()
+        time.sleep(0.1)  # so that one of them is always in
         count += 1
 print(count)
 """
@@ -81,6 +82,15 @@ def test_while_somebody_writes_others_wait_and_then_hear_why(made: Gate) -> None
     finally:
         writer.kill()
         writer.communicate()
+
+
+def test_writer_waits_for_a_reader_of_its_own_process(made: Gate) -> None:
+    hasty = Gate(made.path, wait_seconds_max=0.1)
+    with made.read(), pytest.raises(WarehouseBusy), hasty.write():
+        pass
+    with hasty.write() as connection:
+        connection.execute("INSERT INTO made VALUES (1)").fetchall()
+    assert count(made) == 1
 
 
 def test_rows_of_a_killed_writer_are_there_if_they_were_committed(made: Gate) -> None:
