@@ -108,7 +108,7 @@ class Patience:
             self.take_lease()
         except LeaseHeld as held:
             raise LeaseLost(f"{lost}; {held}") from lost
-        if self._token != before + 1:
+        if self._token not in (before, before + 1):
             raise LeaseLost(f"{lost}; another engine held it in between") from lost
         logger.warning("lease_regained", lease=self.lease.name, token=self._token)
 

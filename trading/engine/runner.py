@@ -8,6 +8,7 @@ merely shown (quotes, the feed's status) is skipped while Redis is away.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from trading.engine.engine import Engine
 from trading.engine.patience import Patience, PatientStore
 from trading.engine.portfolio import TransitionStore
 from trading.engine.publication import QuoteStore
+from trading.market.errors import MarketError
 from trading.stores.errors import LeaseHeld, LeaseLost, RedisAway
 
 POLL_SECONDS = 0.02
@@ -151,21 +153,26 @@ class Runner:
     def _trade_under_lease(self) -> None:
         """Opens the feed anew each time: an engine that begins with empty books needs the feed's snapshots."""
         engine = self._engine = self._new_engine()
-        feed = self._open_feed()
         try:
-            engine.start(self._clock.now_us())
-            logger.info("engine_started", feed=feed.name, **self.report())
-            self._loop(engine, feed)
-            engine.checkpoint()
-            engine.publish()
-            logger.info("engine_stopped", **self.report())
+            with contextlib.closing(self._open_feed()) as feed:
+                engine.start(self._clock.now_us())
+                logger.info("engine_started", feed=feed.name, **self.report())
+                self._loop(engine, feed)
+            self._finish(engine)
         except LeaseLost as lost:
             logger.error("lease_lost", error=str(lost))
         except RedisAway as error:
             logger.error("stopped_while_redis_was_away", error=str(error))
+        except MarketError:
+            self._finish(engine)
+            raise
         finally:
-            feed.close()
             self._patience.release_lease()
+
+    def _finish(self, engine: Engine) -> None:
+        engine.checkpoint()
+        engine.publish()
+        logger.info("engine_stopped", **self.report())
 
     def _new_engine(self) -> Engine:
         prefixes = [strategy.prefix for strategy in self._desk.strategies]

@@ -1,0 +1,247 @@
+"""The engine as a process on a real Redis: lease, waiting, outages, clean stops."""
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from redis import Redis
+
+from paperdesk.embedded.ports import free_port
+from paperdesk.embedded.redis_server import answers, redis_command, redis_url
+from paperdesk.embedded.tied import tied
+from paperdesk.environment import BASE_DIR
+from results.stores.schema import TABLES
+from tests.trading.engine.scene import ALPHA, BETA, START_US, D, MemoryStore, Scene
+from trading.config import load_desk
+from trading.domain.trades import TradeStatus
+from trading.engine.clock import SystemClock
+from trading.engine.patience import Patience, PatientStore
+from trading.engine.runner import Runner, Stores
+from trading.market.feed import open_feed
+from trading.stores import keys
+from trading.stores.command_store import CommandStore
+from trading.stores.errors import LeaseLost, RedisAway
+from trading.stores.lease import Lease
+from trading.stores.market_store import MarketStore
+from trading.stores.outbox import Outbox
+from trading.stores.portfolio_store import PortfolioStore
+
+SECONDS_MAX = 30.0
+
+
+def wait_until(true: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + SECONDS_MAX
+    while not true():
+        assert time.monotonic() < deadline, f"waited {SECONDS_MAX} s until {what}"
+        time.sleep(0.02)
+
+
+class UnlockedLease:
+    """A lease that is simply there."""
+
+    name = "engine:0/1"
+    token: int | None = 1
+
+    def acquire(self) -> int:
+        return 1
+
+    def renew(self) -> None:
+        return
+
+    def release(self) -> None:
+        return
+
+
+def test_a_transition_is_sent_again_until_redis_answers_and_is_written_once() -> None:
+    scene = Scene()
+    memory = scene.store
+    scene.portfolio.store = PatientStore(memory, Patience(UnlockedLease(), threading.Event()))
+    memory.away_for = 3
+    scene.open_trade()
+    assert memory.away_for == 0
+    assert len(memory.log) == 1
+    assert scene.portfolio.trades == memory.open
+
+
+def test_memory_is_unchanged_when_the_engine_stops_while_redis_is_away() -> None:
+    scene = Scene()
+    stopping = threading.Event()
+    scene.portfolio.store = PatientStore(scene.store, Patience(UnlockedLease(), stopping))
+    before = scene.portfolio.state
+    stopping.set()
+    scene.store.away_for = 1_000
+    with pytest.raises(RedisAway):
+        scene.open_trade()
+    assert (scene.portfolio.state, scene.portfolio.trades, scene.store.log) == (before, {}, [])
+
+
+def test_a_lease_that_ran_out_is_taken_again_if_nobody_had_it(redis_client: Redis) -> None:
+    lease = Lease(redis_client, "engine:0/1", "one", lifetime_ms=40)
+    patience = Patience(lease, threading.Event())
+    patience.take_lease()
+    store = PatientStore(PortfolioStore(redis_client, "strategy", Outbox(TABLES), lease), patience)
+    time.sleep(0.06)
+    scene = Scene()
+    store.create(scene.portfolio.state)
+    state, _ = store.load()
+    assert state == scene.portfolio.state
+
+
+def test_a_lease_that_another_engine_had_in_between_is_lost(redis_client: Redis) -> None:
+    lease = Lease(redis_client, "engine:0/1", "one", lifetime_ms=40)
+    patience = Patience(lease, threading.Event())
+    patience.take_lease()
+    time.sleep(0.06)
+    other = Lease(redis_client, "engine:0/1", "other", lifetime_ms=40)
+    other.acquire()
+    other.release()
+    with pytest.raises(LeaseLost, match="another engine held it in between"):
+        patience.renew_lease()
+
+
+def test_redis_holds_what_the_engine_holds(redis_client: Redis) -> None:
+    """A leg-out, an active trade and a pending one, through the real store; then another store reads them back."""
+    store = PortfolioStore(redis_client, "strategy", Outbox(TABLES))
+    scene = Scene(stores={"strategy": store})  # type: ignore[dict-item]
+    scene.time(1000)
+    for second in (2, 8):
+        scene.top(second * 1000, ALPHA, "49990.0", "50000.0")
+        scene.top(second * 1000 + 100, BETA, "50200.0", "50210.0")
+        scene.print_(second * 1000 + 200, ALPHA, "49990.0", "2.0", "sell")
+    scene.print_(8300, BETA, "50210.0", "2.0", "buy")
+    state, trades = PortfolioStore(redis_client, "strategy", Outbox(TABLES)).load()
+    assert state == scene.portfolio.state
+    assert trades == scene.portfolio.trades
+    assert [trade.status for trade in trades.values()] == [TradeStatus.ACTIVE]
+    assert state is not None
+    assert (state.leg_out_count, state.total_trades, state.available_capital) == (1, 1, D(19_000))
+    assert redis_client.llen(keys.PortfolioKeys("strategy").leg_out_events) == 1
+    (first,) = state.closed_trades
+    closed = json.loads(redis_client.get(f"strategy:trades:closed:{first}") or "{}")
+    assert (closed["status"], closed["exit_reason"], closed["leg_out_event"]["filled_leg"]) == (
+        "Closed",
+        "leg_out",
+        "long",
+    )
+    assert len(redis_client.keys("result:*")) == 5  # entry, failed entry and hedge; then two entries
+
+
+@contextlib.contextmanager
+def redis_on(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    folder.mkdir(exist_ok=True)
+    server = subprocess.Popen(tied(redis_command(folder, port)), stdout=subprocess.DEVNULL)
+    wait_until(lambda: answers(redis_url(port)), "Redis answers")
+    try:
+        yield server
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def runner_on(client: Redis, stopping: threading.Event) -> Runner:
+    desk, clock = load_desk(), SystemClock()
+    lease = Lease(client, "engine:0/1", "test", lifetime_ms=1_000)
+    stores = Stores(
+        lambda prefix: PortfolioStore(client, prefix, Outbox(TABLES), lease), MarketStore(client), CommandStore(client)
+    )
+    feed = lambda: open_feed("synthetic", desk, clock, 600.0)  # noqa: E731
+    return Runner(desk, feed, stores, Patience(lease, stopping), clock, stopping, "0/1")
+
+
+def test_an_engine_survives_a_redis_that_was_away_longer_than_its_lease(tmp_path: Path) -> None:
+    port, stopping = free_port(), threading.Event()
+    client = Redis.from_url(redis_url(port), socket_timeout=1)
+    done: list[dict[str, Any]] = []
+    with redis_on(tmp_path / "redis", port):
+        runner = runner_on(client, stopping)
+        running = threading.Thread(target=lambda: done.append(runner.run()))
+        running.start()
+        wait_until(lambda: client.exists(keys.OUTBOX), "something was traded")
+    time.sleep(2.5)
+    assert running.is_alive()
+    with redis_on(tmp_path / "redis", port):
+        before = runner.report()["transitions"]
+        wait_until(lambda: runner.report()["transitions"] > before, "trading goes on")
+        stopping.set()
+        running.join(10)
+        assert not running.is_alive()
+        assert runner._engine is not None
+        for prefix, portfolio in runner._engine.portfolios.items():
+            state, trades = PortfolioStore(client, prefix, Outbox(TABLES)).load()
+            assert portfolio.halted is None
+            assert state == portfolio.state
+            assert trades == portfolio.trades
+    (summary,) = done
+    assert summary["messages"] > 0
+
+
+def start_engine(environment: Mapping[str, str], errors: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "manage.py", "run_engine", "--feed", "synthetic", "--json"]
+    with open(errors, "wb") as log:
+        return subprocess.Popen(tied(command), cwd=BASE_DIR, env=environment, stdout=subprocess.PIPE, stderr=log)
+
+
+def test_a_second_engine_waits_and_takes_over_when_the_first_stops(
+    redis_client: Redis, bare_environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    environment = {**bare_environment, "REDIS_URL": settings.REDIS_URL}
+    first = start_engine(environment, tmp_path / "first")
+    wait_until(lambda: redis_client.scard(keys.MARKET_INDEX) == 15, "the first engine publishes quotes")
+    second = start_engine(environment, tmp_path / "second")
+    wait_until(lambda: b"engine_waits" in (tmp_path / "second").read_bytes(), "the second engine says that it waits")
+    assert b"engine_started" not in (tmp_path / "second").read_bytes()
+    first.send_signal(signal.SIGTERM)
+    output, _ = first.communicate(timeout=10)
+    assert first.returncode == 0
+    assert json.loads(output)["messages"] > 0
+    wait_until(lambda: b"engine_started" in (tmp_path / "second").read_bytes(), "the second engine starts")
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=10)
+    assert second.returncode == 0
+    assert not redis_client.exists(keys.lease("engine:0/1"))
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """The command replaces the process's handlers; a test gives them back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--feed", "carrier-pigeon"], "feed 'carrier-pigeon' is unknown"),
+        (["--feed", "replay:/nowhere.gz"], "/nowhere.gz"),
+        (["--shard", "2/2"], "shard '2/2' has none of the 2 portfolios"),
+        (["--strategy", "/nowhere.toml"], "/nowhere.toml"),
+    ],
+)
+def test_wrong_words_end_in_one_sentence_and_leave_no_lease(
+    words: list[str], sentence: str, redis_client: Redis, own_signals: None
+) -> None:
+    with pytest.raises(CommandError, match=re.escape(sentence)):
+        call_command("run_engine", *words)
+    assert not redis_client.keys("paperdesk:lease:*")
+
+
+def test_the_memory_store_is_as_strict_as_it_claims() -> None:
+    scene = Scene(at_ms=0)
+    scene.open_trade()
+    with pytest.raises(AssertionError):
+        scene.store.commit(scene.store.log[0])
+    assert isinstance(scene.store, MemoryStore)
+    assert scene.trade.entry_us > START_US
