@@ -1,0 +1,98 @@
+"""A whole desk, as `make run` starts it: it comes up, others find it, Ctrl-C leaves nothing, its data stays."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+
+from paperdesk.embedded.ports import free_port
+from paperdesk.environment import BASE_DIR
+from tests.desk.typed import bare, manage
+
+UP_SECONDS_MAX = 180.0  # on a busy machine; see `up after` in the desk's own output
+STOP_SECONDS_MAX = 20.0
+
+
+@contextmanager
+def running(environment: Mapping[str, str], output: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A desk on a free port, up; and its web address. Killed without warning if the test did not stop it."""
+    port = free_port()
+    with open(output, "wb") as log:
+        command = [sys.executable, "manage.py", "desk", "--port", str(port)]
+        desk = subprocess.Popen(command, cwd=BASE_DIR, env=dict(environment), stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + UP_SECONDS_MAX
+        while "Ctrl-C stops everything" not in (text := output.read_text()):
+            assert desk.poll() is None and time.monotonic() < deadline, text
+            time.sleep(0.1)
+        yield desk, f"http://127.0.0.1:{port}"
+    finally:
+        desk.kill()
+        desk.wait()
+
+
+def addresses(environment: Mapping[str, str]) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(manage(environment, "showenv", "--json").stdout)
+    return shown
+
+
+def stop(desk: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Press Ctrl-C and wait; return what is still alive of the desk's processes."""
+    family = psutil.Process(desk.pid).children(recursive=True)
+    assert len(family) >= 7
+    desk.send_signal(signal.SIGINT)
+    assert desk.wait(STOP_SECONDS_MAX) == 0
+    return [process for process in family if process.is_running()]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables of a shell that knows no server; the folder serves all desks of this file, one after the other."""
+    return bare(tmp_path_factory.mktemp("desk"))
+
+
+def test_a_desk_comes_up_is_found_and_stops_and_a_second_run_finds_its_data(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    data = Path(environment["PAPERDESK_DATA"])
+    passwords = []
+    for run in ("first", "second"):
+        output = tmp_path / f"{run}.log"
+        with running(environment, output) as (desk, address):
+            with urllib.request.urlopen(f"{address}/readyz", timeout=60) as answer:
+                assert answer.status == 200
+            shown = addresses(environment)
+            assert shown["decided_by"] | {"data": ""} == dict.fromkeys(shown["decided_by"], "running desk") | {
+                "data": ""
+            }
+            with redis.Redis.from_url(shown["redis_url"]) as client:
+                assert client.get("kept") == (None if run == "first" else b"1")
+                client.set("kept", "1")
+            assert stop(desk) == []
+        assert not (data / "desk.json").exists()
+        passwords.append(re.findall(r"^  (analyst|staff|admin) +(\S+)$", output.read_text(), flags=re.M))
+        assert addresses(environment)["redis_url"] is None
+    assert len(passwords[0]) == 3
+    assert passwords[0] == passwords[1]
+
+
+def test_nothing_lives_on_when_a_desk_is_killed_without_warning(environment: dict[str, str], tmp_path: Path) -> None:
+    with running(environment, tmp_path / "killed.log") as (desk, _):
+        family = psutil.Process(desk.pid).children(recursive=True)
+        desk.kill()
+        desk.wait()
+        _, alive = psutil.wait_procs(family, timeout=5)
+        assert len(family) >= 7
+        assert alive == []
+        assert addresses(environment)["redis_url"] is None, "the dead desk's file decides nothing"
