@@ -1,0 +1,43 @@
+"""The checker of invariants over a whole desk: every portfolio, and the results of all of them."""
+
+from __future__ import annotations
+
+import msgspec
+from redis import Redis
+
+from results.pipeline.hot_rows import portfolio_prefixes
+from results.pipeline.invariants import Violation, violations_of
+from results.pipeline.invariants_results import result_violations, stream_versions, waiting_trades
+from results.pipeline.portfolio_view import view_of
+from trading.stores.keys import PortfolioKeys
+
+DOCUMENTED_PREFIX = "strategy"  # other programs may have made it before any engine did (ruling 20)
+
+
+class CheckReport(msgspec.Struct, frozen=True):
+    """What was looked at, and what does not hold. `waiting` closed trades have yet to be reconciled."""
+
+    portfolios: list[str]
+    open_trades: int
+    closed_trades: int
+    waiting: int
+    violations: list[Violation]
+
+
+def check_invariants(client: Redis) -> CheckReport:
+    """Check every rule in Redis. Raises redis.RedisError."""
+    prefixes = portfolio_prefixes(client)
+    if DOCUMENTED_PREFIX not in prefixes and client.exists(PortfolioKeys(DOCUMENTED_PREFIX).state):
+        prefixes.append(DOCUMENTED_PREFIX)
+    versions = stream_versions(client)
+    views = [view_of(client, prefix) for prefix in prefixes]
+    waiting = waiting_trades(client)
+    violations = [violation for view in views for violation in violations_of(view)]
+    violations += result_violations(client, views, versions, waiting)
+    return CheckReport(
+        portfolios=prefixes,
+        open_trades=sum(len(view.open_trades) for view in views),
+        closed_trades=sum(len(view.closed_trades) for view in views),
+        waiting=len(waiting),
+        violations=violations,
+    )
