@@ -26,10 +26,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from trading.stores import keys
+from trading.wiring import LIVE_GROUP
 
 log = structlog.get_logger(__name__)
 
-GROUP = "live"
 LOOK_SECONDS_MAX = 2.0
 LOOK_SECONDS_MIN = 0.2  # however often the monitor calls, Redis is asked at most five times a second
 RETRY_SECONDS = 1.0
@@ -122,7 +122,7 @@ class LiveFeed:
         try:
             while True:
                 if time.monotonic() - joined >= join_seconds:
-                    await layer.group_add(GROUP, channel)
+                    await layer.group_add(LIVE_GROUP, channel)
                     joined = time.monotonic()
                 self._take(await client.get(keys.SNAPSHOT))
                 await asyncio.sleep(LOOK_SECONDS_MIN)
@@ -136,7 +136,7 @@ class LiveFeed:
                 call.cancel()
                 await asyncio.gather(call, return_exceptions=True)
             with contextlib.suppress(RedisError, OSError):
-                await layer.group_discard(GROUP, channel)
+                await layer.group_discard(LIVE_GROUP, channel)
 
     def _take(self, raw: Any) -> None:
         if raw is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -24,7 +25,7 @@ from trading.domain.queue import progress_fraction
 from trading.domain.trades import Trade
 from trading.models import FundingPayment, LegOutEvent, PaperTrade
 from trading.stores import keys
-from trading.stores.errors import WireError
+from trading.stores.errors import RedisAway, WireError
 from trading.stores.rows import trade_row
 from trading.stores.wire import decode_trade
 
@@ -77,13 +78,13 @@ class TradePage:
         return None if long is None or short is None else (short - long) / ((short + long) / 2) * 10_000
 
 
-def trade_page(trade_id: uuid.UUID, client: Redis) -> TradePage | None:
+def trade_page(trade_id: uuid.UUID, connect: Callable[[], Redis]) -> TradePage | None:
     """The trade with this id, or None when neither Redis nor the Django tables know it.
 
-    Raises TradeUnreadable when what could tell does not answer.
+    `connect` gives the client; it may raise RedisAway. Raises TradeUnreadable when what could tell does not answer.
     """
     row = PaperTrade.objects.filter(id=trade_id).first()
-    trade, trouble = _trade_in_redis(str(trade_id), client)
+    trade, trouble = _trade_in_redis(str(trade_id), connect)
     facts = _newest(row, trade)
     if facts is None and trouble:
         raise TradeUnreadable(trouble)
@@ -109,9 +110,10 @@ class TradeUnreadable(Exception):
     """A trade may exist, but what could tell does not answer or makes no sense; the sentence says which."""
 
 
-def _trade_in_redis(trade_id: str, client: Redis) -> tuple[Trade | None, str]:
+def _trade_in_redis(trade_id: str, connect: Callable[[], Redis]) -> tuple[Trade | None, str]:
     """The trade's record in any portfolio, open or closed, and a sentence when it could not be read."""
     try:
+        client = connect()
         known: Any = client.hkeys(keys.PORTFOLIOS)
         places = [
             (portfolio, key)
@@ -122,7 +124,7 @@ def _trade_in_redis(trade_id: str, client: Redis) -> tuple[Trade | None, str]:
         for (portfolio, key), raw in zip(places, found, strict=True):
             if raw is not None:
                 return decode_trade(raw, key, portfolio), ""
-    except RedisError:
+    except (RedisAway, RedisError):
         return None, "Redis does not answer, so orders and the latest state of the trade are missing here."
     except WireError as error:
         return None, f"The trade's record in Redis cannot be read: {error}"

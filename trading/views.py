@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import uuid
 
-from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
-from redis import Redis
 
-from trading import glossary, selectors
-
-REDIS_SECONDS_MAX = 2.0  # a page is worth a wait of two seconds, then it is shown without what Redis knows
+from trading import glossary, selectors, wiring
 
 HEALTH = (
     ("feed", "Feed", "The market feed: its name, messages a second, and the age of the newest message."),
@@ -70,20 +65,10 @@ def live_desk(request: HttpRequest) -> HttpResponse:
 def trade(request: HttpRequest, trade_id: uuid.UUID) -> HttpResponse:
     """Everything about one trade; 404 when nobody knows it, 503 when what could tell does not answer."""
     try:
-        page = selectors.trade_page(trade_id, _redis())
+        page = selectors.trade_page(trade_id, wiring.redis_client)
     except selectors.TradeUnreadable as trouble:
         return render(request, "desk/unreadable.html", {"trouble": trouble, "trade_id": trade_id}, status=503)
     if page is None:
         missing = f"No trade has the id {trade_id}. It may be from another desk, or mistyped."
         return render(request, "404.html", {"missing": missing}, status=404)
     return render(request, "desk/trade.html", {"page": page, "trade": page.facts, "terms": glossary.BY_NAME["trade"]})
-
-
-@functools.cache
-def _redis() -> Redis:
-    """The pages' client of the hot state; it connects at its first command."""
-    return Redis.from_url(
-        settings.REDIS_URL or "redis://127.0.0.1:6379/0",
-        socket_timeout=REDIS_SECONDS_MAX,
-        socket_connect_timeout=REDIS_SECONDS_MAX,
-    )

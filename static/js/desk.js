@@ -6,6 +6,9 @@ import { Status } from "./status.js";
 import { Stream } from "./stream.js";
 import { Rows, View } from "./view.js";
 
+const ABSENT_SECONDS_MAX = 30;
+const NO_PORTFOLIOS = "No portfolio trades here yet. The engine adds one for each strategy when it starts.";
+
 const byId = (id) => document.getElementById(id);
 const tradeHref = (id) => `/trades/${encodeURIComponent(id)}/`;
 
@@ -45,10 +48,17 @@ class PortfolioSection {
     byId("portfolios").append(this.view.root);
   }
 
+  // A tick leaves out a portfolio that moved under it: that one is shown again by the next tick.
+  isGone(at_us) {
+    return at_us - this.seen_us > ABSENT_SECONDS_MAX * 1e6;
+  }
+
   update(portfolio, at_us) {
+    this.seen_us = at_us;
     const trades = portfolio.trades ?? [];
     const total = portfolio.trades_total ?? trades.length;
     const shown = total > trades.length ? `${trades.length} of ${total} shown` : trades.length ? String(total) : " ";
+    this.comparable = { ...portfolio, anchor: `#portfolio-${portfolio.prefix}` };
     this.view.update({ ...portfolio, trades_shown: shown, leg_out_rate: legOutRate(portfolio.metrics) });
     this.equity.add(at_us, portfolio.equity_usd);
     this.lists.trades.update(trades.map(tradeRow), (trade) => trade.id);
@@ -58,21 +68,17 @@ class PortfolioSection {
 }
 
 function showPortfolios(snapshot) {
-  const present = new Set(snapshot.portfolios.map((portfolio) => portfolio.prefix));
-  for (const [prefix, section] of portfolios) {
-    if (present.has(prefix)) continue;
-    section.view.root.remove();
-    portfolios.delete(prefix);
-  }
   for (const portfolio of snapshot.portfolios) {
     if (!portfolios.has(portfolio.prefix)) portfolios.set(portfolio.prefix, new PortfolioSection(portfolio));
     portfolios.get(portfolio.prefix).update(portfolio, snapshot.at_us);
   }
-  byId("comparison").hidden = snapshot.portfolios.length < 2;
-  comparison.update(
-    snapshot.portfolios.map((portfolio) => ({ ...portfolio, anchor: `#portfolio-${portfolio.prefix}` })),
-    (portfolio) => portfolio.prefix,
-  );
+  for (const [prefix, section] of portfolios) {
+    if (!section.isGone(snapshot.at_us)) continue;
+    section.view.root.remove();
+    portfolios.delete(prefix);
+  }
+  byId("comparison").hidden = portfolios.size < 2;
+  comparison.update([...portfolios.values()].map((section) => section.comparable), (portfolio) => portfolio.prefix);
 }
 
 function showMarkets(markets) {
@@ -84,11 +90,6 @@ function showMarkets(markets) {
     (row) => row.instrument,
   );
   for (const row of markets) market.views.get(row.instrument).root.dataset.state = row.state;
-}
-
-function showWaiting(sentence) {
-  byId("waiting").firstElementChild.textContent = sentence;
-  byId("waiting").hidden = false;
 }
 
 const status = new Status(() => stream.retryNow());
@@ -105,14 +106,14 @@ const stream = new Stream({
   notice: (sentence) => {
     status.notice = sentence;
     status.paint();
-    if (sentence && !status.snapshot) showWaiting(sentence);
+    byId("waiting").hidden = sentence !== "" || status.snapshot !== null;
   },
   snapshot: (snapshot) => {
-    byId("waiting").hidden = snapshot.portfolios.length > 0;
-    if (!snapshot.portfolios.length) showWaiting("No portfolio trades here yet. The engine adds one for each strategy when it starts.");
     status.take(snapshot);
     showMarkets(snapshot.markets ?? []);
     showPortfolios(snapshot);
+    byId("waiting").hidden = portfolios.size > 0;
+    byId("waiting").firstElementChild.textContent = NO_PORTFOLIOS;
   },
 });
 stream.open();

@@ -3,6 +3,7 @@
 import { clock } from "./format.js";
 
 const POINTS_MAX = 3600;
+const GAP_SECONDS = 10; // no line is drawn over a time in which nothing was seen
 
 // Canvas needs plain colours: the style sheet gives them to the host element, resolved for the theme.
 function coloursOf(host) {
@@ -35,12 +36,12 @@ function optionsFor(host) {
       axis(colours, { size: 26, space: 90, values: (_plot, ticks) => ticks.map((tick) => clock(tick * 1000)) }),
       axis(colours, { size: 74, values: (_plot, ticks, _axis, _space, step) => ticks.map(amount(step)) }),
     ],
-    series: [{}, { stroke: colours.line, width: 1.5, spanGaps: true, points: { show: false } }],
+    series: [{}, { stroke: colours.line, width: 1.5, points: { show: false } }],
   };
 }
 
 function amount(step) {
-  const places = step >= 1 ? 0 : step >= 0.1 ? 1 : 2;
+  const places = Number.isInteger(step) ? 0 : Number.isInteger(step * 10) ? 1 : 2;
   const options = { minimumFractionDigits: places, maximumFractionDigits: places };
   return (value) => value.toLocaleString("en-US", options);
 }
@@ -67,33 +68,44 @@ export class EquityLine {
 
   keep(at_us, value) {
     const seconds = at_us / 1e6;
-    if (value === null || seconds <= (this.times.at(-1) ?? 0)) return;
+    const last = this.times.at(-1) ?? seconds;
+    if (this.times.length && seconds <= last) return;
+    if (seconds - last > GAP_SECONDS) this.push(last + 1, null);
+    this.push(seconds, value === null ? null : Number(value));
+  }
+
+  push(seconds, value) {
     this.times.push(seconds);
-    this.values.push(Number(value));
+    this.values.push(value);
     if (this.times.length > POINTS_MAX) {
       this.times.shift();
       this.values.shift();
     }
   }
 
+  known() {
+    return this.values.filter((value) => value !== null);
+  }
+
   add(at_us, value) {
     this.keep(at_us, value);
-    this.host.querySelector(".equity-none").hidden = this.values.length > 0;
+    this.host.querySelector(".equity-none").hidden = this.known().length > 0;
     if (!this.plot) this.draw();
     else this.plot.setData([this.times, this.values]);
     this.host.ariaLabel = this.words();
   }
 
   words() {
-    if (!this.values.length) return "Equity over time: no value yet";
-    const [now, low, high] = [this.values.at(-1), Math.min(...this.values), Math.max(...this.values)];
+    const known = this.known();
+    if (!known.length) return "Equity over time: no value yet";
+    const [now, low, high] = [known.at(-1), Math.min(...known), Math.max(...known)];
     return `Equity over time: now ${now.toFixed(2)} USD, between ${low.toFixed(2)} and ${high.toFixed(2)} USD`;
   }
 
   draw() {
     this.plot?.destroy();
     this.plot = null;
-    if (!this.values.length) return;
+    if (!this.known().length) return;
     this.plot = new uPlot(optionsFor(this.host), [this.times, this.values], this.host);
   }
 }

@@ -40,11 +40,14 @@ export class Status {
   showAlarms(alarms) {
     const box = document.getElementById("alarms");
     if (!box) return;
-    const list = box.querySelector("ul");
-    const shown = [...list.children].map((item) => item.textContent);
-    if (shown.join("\n") === alarms.join("\n")) return; // an unchanged alarm is not read out again
-    list.replaceChildren(...alarms.map((alarm) => Object.assign(document.createElement("li"), { textContent: alarm })));
+    const items = alarms.map((alarm) => Object.assign(document.createElement("li"), { textContent: alarm }));
+    box.querySelector("ul").replaceChildren(...items);
     box.hidden = alarms.length === 0;
+    const spoken = document.getElementById("spoken-alarms");
+    const kinds = alarms.map((alarm) => alarm.replaceAll(/\d+/g, "#")).join("\n");
+    if (spoken.dataset.kinds === kinds) return; // an alarm whose count of seconds goes on is not read out again
+    spoken.dataset.kinds = kinds;
+    spoken.textContent = alarms.join(" ");
   }
 
   paint() {

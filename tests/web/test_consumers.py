@@ -19,6 +19,7 @@ from paperdesk.asgi import application
 from paperdesk.embedded.redis_server import running_redis
 from trading import consumers, live_feed
 from trading.stores import keys
+from trading.wiring import LIVE_GROUP
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,7 +35,7 @@ def snapshot(seq: int, equity: str | None = "20012.33") -> str:
 async def publish(client: redis.Redis, text: str) -> None:
     """What the monitor does: write the key, then call the group."""
     client.set(keys.SNAPSHOT, text)
-    await get_channel_layer().group_send(live_feed.GROUP, {"type": "live.snapshot"})
+    await get_channel_layer().group_send(LIVE_GROUP, {"type": "live.snapshot"})
 
 
 @pytest.fixture

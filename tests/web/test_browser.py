@@ -1,0 +1,298 @@
+"""The pages in a real browser: Chromium, uvicorn with the whole ASGI application, real Redis, the test database."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import redis
+import uvicorn
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from paperdesk.asgi import application
+from paperdesk.embedded.ports import LOCAL, free_port
+from paperdesk.environment import BASE_DIR
+from tests.browser import find_browser
+from tests.web import snapshots
+from tests.web.conftest import PASSWORD
+from tests.web.rows import row
+from trading.models import PaperTrade
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync",
+]  # fmt: skip
+ACTIVE_TRADE = BASE_DIR / "tests/vectors/documents/trade_active.json"  # the documents' example of TRADE_ID
+START_SECONDS_MAX = 10.0
+WIDTHS = {"phone": 390, "tablet": 820, "desktop": 1440}
+# What Chromium says by itself when a test stops the server; everything else on the console fails the test.
+SERVER_GONE = re.compile("ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|WebSocket connection to")
+
+
+@contextmanager
+def serving(port: int) -> Iterator[None]:
+    """The web process's application on a port, in a thread."""
+    config = uvicorn.Config(application, host=LOCAL, port=port, log_level="error", lifespan="off")
+    config.timeout_graceful_shutdown = 1
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="web")
+    thread.start()
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while not server.started:
+        assert thread.is_alive() and time.monotonic() < deadline, "uvicorn did not start"
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(START_SECONDS_MAX)
+
+
+class Desk:
+    """A browser page on a served desk. `says` is everything the browser complained about."""
+
+    def __init__(self, browser: Browser, address: str, worker: ThreadPoolExecutor) -> None:
+        self.browser = browser
+        self.address = address
+        self.says: list[str] = []
+        self._worker = worker
+
+    def open(self, path: str = "/", **context: Any) -> Page:
+        """A page in a context of its own, whose complaints are kept."""
+        page = self.browser.new_context(**context).new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: self._heard(message.type, message.text))
+        page.on("pageerror", lambda error: self.says.append(str(error)))
+        page.goto(self.address + path)
+        return page
+
+    def logged_in(self, path: str = "/", **context: Any) -> Page:
+        """A page of the analyst `ann`, after the login form."""
+        page = self.open(f"/login/?next={path}", **context)
+        page.get_by_label("User name").fill("ann")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(self.address + path)
+        return page
+
+    def publish(self, *portfolios: dict[str, Any], **values: Any) -> None:
+        """Publish a snapshot as the monitor does, in a thread: this one already runs playwright's loop."""
+        self._worker.submit(snapshots.publish, snapshots.snapshot(*portfolios, **values)).result()
+
+    def _heard(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"}:
+            self.says.append(text)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    path = find_browser()
+    if path is None:
+        pytest.skip("no Chromium can be started here: put one on the path or run `python tests/browser.py`")
+    return path
+
+
+@pytest.fixture
+def ann(user_of: Callable[[str], User]) -> User:
+    user = user_of("analyst")
+    user.username = "ann"
+    user.save()
+    return user
+
+
+@pytest.fixture
+def desk(chromium: str, ann: User, redis_client: redis.Redis) -> Iterator[Desk]:
+    row(PaperTrade, id=snapshots.OTHER_ID, symbol="ETHUSDT").save()
+    port = free_port()
+    with (
+        serving(port),
+        ThreadPoolExecutor(1) as worker,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=chromium, args=FLAGS) as browser,
+    ):
+        desk = Desk(browser, f"http://{LOCAL}:{port}", worker)
+        yield desk
+        for context in browser.contexts:
+            context.close()
+    assert [line for line in desk.says if not SERVER_GONE.search(line)] == [], "the browser complained"
+
+
+def field(page: Page, name: str) -> Any:
+    return page.locator(f'#portfolios [data-field="{name}"]').first
+
+
+def test_visitor_logs_in_and_sees_numbers_change_without_a_reload(desk: Desk) -> None:
+    desk.publish(snapshots.portfolio(equity_usd="20253.71"))
+    page = desk.open("/")
+    assert page.url.endswith("/login/?next=/")
+    page = desk.logged_in("/")
+    expect(field(page, "equity_usd")).to_have_text("20,253.71")
+    page.evaluate("window.loadedOnce = true")
+    loss = snapshots.trade(unrealised_usd="-1.5", unrealised_bps="-3")
+    desk.publish(snapshots.portfolio(equity_usd="20249.004", trades=[loss], metrics=snapshots.metrics(win_rate=0.5)))
+    expect(field(page, "equity_usd")).to_have_text("20,249.00")
+    expect(field(page, "metrics.win_rate")).to_have_text("50.0")
+    mark = page.locator('.trades [data-field="unrealised_usd"]')
+    expect(mark).to_have_text("−1.50")
+    expect(mark).to_have_class("loss")
+    assert page.evaluate("window.loadedOnce") is True
+
+
+def test_trades_come_and_go_and_queues_move(desk: Desk) -> None:
+    desk.publish()
+    page = desk.logged_in("/")
+    rows = page.locator(".trades tbody tr")
+    expect(rows).to_have_count(1)
+    expect(rows.locator("progress").nth(1)).to_have_js_property("value", 0.35)
+    expect(rows.locator(".queue").nth(1)).to_have_text("35 %")
+    desk.publish(snapshots.portfolio(trades=[snapshots.trade(short_progress=0.8), snapshots.trade(id="b")]))
+    expect(rows).to_have_count(2)
+    expect(rows.first.locator("progress").nth(1)).to_have_js_property("value", 0.8)
+    desk.publish(snapshots.portfolio(trades=[]))
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("No open trades. The desk enters when")
+
+
+def test_equity_line_is_drawn(desk: Desk) -> None:
+    desk.publish()
+    page = desk.logged_in("/")
+    expect(page.locator(".equity canvas")).to_be_visible()
+    desk.publish(snapshots.portfolio(equity_usd="20300"))
+    expect(page.get_by_role("img", name="now 20300.00 USD, between 20253.71 and 20300.00 USD")).to_be_visible()
+
+
+def test_undefined_figure_is_a_dash_that_says_why(desk: Desk) -> None:
+    undefined = snapshots.metrics(win_rate=0, leg_out_loss_pct=0, undefined=["win_rate", "leg_out_loss_pct"])
+    desk.publish(snapshots.portfolio(metrics=undefined, equity_usd=None))
+    page = desk.logged_in("/")
+    expect(field(page, "metrics.win_rate")).to_have_text("–")
+    expect(field(page, "metrics.win_rate")).to_have_attribute("title", "No trade has closed yet.")
+    expect(field(page, "equity_usd")).to_have_attribute("title", re.compile("price is missing or stale"))
+    expect(field(page, "metrics.utilization_pct")).to_have_text("57.5")
+
+
+def test_alarm_and_a_follower_that_is_away_stand_in_words(desk: Desk) -> None:
+    away = {"lag": 312, "age_ms": 64_000, "error": "connection refused", "since_us": 1}
+    fine = {"lag": 0, "age_ms": 900, "error": None}
+    alarm = "ClickHouse is in trouble since 12:00:01 UTC; 312 rows wait."
+    desk.publish(alarms=[alarm], sync={"duckdb": fine, "django": fine, "clickhouse": away})
+    page = desk.logged_in("/")
+    expect(page.locator("#alarms li")).to_have_text(alarm)
+    expect(page.locator('[data-part="clickhouse"]')).to_have_attribute("data-state", "bad")
+    expect(page.locator('[data-part="clickhouse"]')).to_contain_text("away, 312 rows wait")
+    expect(page.locator('[data-part="duckdb"]')).to_have_attribute("data-state", "ok")
+    desk.publish()
+    expect(page.locator("#alarms")).to_be_hidden()
+
+
+def test_numbers_that_stand_still_are_dimmed_and_the_banner_says_so(desk: Desk) -> None:
+    desk.publish()
+    page = desk.logged_in("/")
+    expect(page.locator("#banner")).to_be_hidden()
+    expect(page.locator("#banner")).to_contain_text("No tick of the monitor for", timeout=8_000)
+    expect(page.locator("body")).to_have_class("is-stale")
+    desk.publish()
+    expect(page.locator("#banner")).to_be_hidden()
+    expect(page.locator("body")).not_to_have_class("is-stale")
+
+
+def test_desk_that_has_not_published_says_so(desk: Desk) -> None:
+    page = desk.logged_in("/")
+    expect(page.locator("#banner")).to_contain_text("has not published anything yet")
+    desk.publish()
+    expect(field(page, "equity_usd")).to_have_text("20,253.71")
+    expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_lost_connection_is_shown_and_found_again(chromium: str, ann: User, redis_client: redis.Redis) -> None:
+    port = free_port()
+    with (
+        ThreadPoolExecutor(1) as worker,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=chromium, args=FLAGS) as browser,
+    ):
+        desk = Desk(browser, f"http://{LOCAL}:{port}", worker)
+        with serving(port):
+            desk.publish()
+            page = desk.logged_in("/")
+            expect(field(page, "equity_usd")).to_have_text("20,253.71")
+        expect(page.locator("#banner")).to_contain_text("Connection to the desk lost")
+        expect(page.locator("body")).to_have_class("is-stale")
+        with serving(port):
+            desk.publish(snapshots.portfolio(equity_usd="20111"))
+            page.get_by_role("button", name="Try now").click()
+            expect(field(page, "equity_usd")).to_have_text("20,111.00")
+            expect(page.locator("#banner")).to_be_hidden()
+            page.context.close()
+    assert [line for line in desk.says if not SERVER_GONE.search(line)] == []
+
+
+def test_trade_page_of_an_open_trade_is_live_and_links_lead_there(desk: Desk, redis_client: redis.Redis) -> None:
+    desk.publish()
+    redis_client.set(f"strategy:trades:active:{snapshots.TRADE_ID}", ACTIVE_TRADE.read_bytes())
+    page = desk.logged_in("/")
+    page.locator(".trades").get_by_role("link", name="BTCUSDT").click()
+    expect(page.get_by_role("heading", name="BTCUSDT long binance, short bybit")).to_be_visible()
+    expect(page.locator('#now [data-field="unrealised_usd"]')).to_have_text("+3.21")
+    desk.publish(snapshots.portfolio(trades=[snapshots.trade(unrealised_usd="4.5")]))
+    expect(page.locator('#now [data-field="unrealised_usd"]')).to_have_text("+4.50")
+    desk.publish(snapshots.portfolio(trades=[], trades_total=0))
+    expect(page.locator("#moved-on")).to_contain_text("no longer open")
+
+
+def test_analyst_opens_a_trade_in_the_admin(desk: Desk) -> None:
+    desk.publish()
+    page = desk.logged_in("/")
+    page.get_by_role("link", name="Trades").click()
+    expect(page).to_have_url(desk.address + "/admin/trading/papertrade/")
+    page.locator("#result_list tbody tr a").first.click()
+    expect(page.locator("#content")).to_contain_text("ETHUSDT")
+    expect(page.locator("#content")).to_contain_text(snapshots.OTHER_ID)
+    page.goto(f"{desk.address}/trades/{snapshots.OTHER_ID}/")
+    page.get_by_role("link", name="Trade in the admin").click()
+    expect(page).to_have_url(re.compile(f"/admin/trading/papertrade/{snapshots.OTHER_ID}/change/"))
+
+
+def test_theme_is_remembered_and_shared_with_the_admin(desk: Desk) -> None:
+    desk.publish()
+    page = desk.logged_in("/", color_scheme="light")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    toggle = page.get_by_role("button", name="Theme")
+    toggle.click()
+    toggle.click()
+    expect(toggle).to_have_text("Theme: dark")
+    dark = page.evaluate(paper)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(paper) == dark
+    page.goto(desk.address + "/admin/")
+    assert page.evaluate(paper) == dark
+
+
+@pytest.mark.parametrize("screen", WIDTHS)
+def test_no_page_is_wider_than_the_screen(desk: Desk, screen: str) -> None:
+    desk.publish(snapshots.portfolio(), snapshots.portfolio(prefix="complete", name="Both passive, completing"))
+    page = desk.logged_in("/", viewport={"width": WIDTHS[screen], "height": 900})
+    expect(page.locator("#comparison tbody tr")).to_have_count(2)
+    for path in ("/", f"/trades/{snapshots.OTHER_ID}/", "/admin/trading/papertrade/"):
+        page.goto(desk.address + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[screen], path
+
+
+def test_signing_out_elsewhere_sends_the_page_to_the_login(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trading.consumers.USER_CHECK_SECONDS", 0.2)
+    desk.publish()
+    page = desk.logged_in("/")
+    expect(field(page, "equity_usd")).to_have_text("20,253.71")
+    other = page.context.new_page()
+    other.goto(desk.address + f"/trades/{snapshots.OTHER_ID}/")
+    other.get_by_role("button", name="Log out").click()
+    page.wait_for_url(desk.address + "/login/?next=%2F")
