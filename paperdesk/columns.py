@@ -1,6 +1,7 @@
 """What each column of the durable tables is called and measured in, for the admin and the API's schema (ruling 3).
 
-A column of one name means the same in every table. `short` stands in a heading, `words` in a description.
+A column of one name means the same in every table, but for those under `table.column`. `short` stands in a heading,
+`words` in a description.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ UNITS: dict[str, Unit] = {
     "hedge_loss": QUOTE,
     "slippage": Unit("", "execution minus requested price; negative is favourable for a buy"),
     "discrepancy": OF_THE_KIND,
+    "trade_reconciliation.discrepancy": PRICE,
     "funding_delta_entry": PER_8_HOURS,
     "rate": PER_INTERVAL,
     "interval_hours": HOURS,
@@ -103,7 +105,7 @@ def unit_of(field: models.Field[Any, Any]) -> Unit | None:
         return UTC
     if isinstance(field, models.DateField):
         return UTC_DAY
-    return UNITS.get(field.name)
+    return UNITS.get(f"{field.model._meta.db_table}.{field.name}") or UNITS.get(field.name)
 
 
 def name_of(field: models.Field[Any, Any]) -> str:
