@@ -4,6 +4,7 @@ from typing import Any
 
 MONITOR_SECONDS = 1.0
 SYNC_SECONDS = 3.0
+VERIFY_SECONDS = 60.0
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "monitor-tick": {
@@ -15,6 +16,11 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "results.tasks.sync",
         "schedule": SYNC_SECONDS,
         "options": {"expires": SYNC_SECONDS},
+    },
+    "results-verify": {
+        "task": "results.tasks.verify",
+        "schedule": VERIFY_SECONDS,
+        "options": {"expires": VERIFY_SECONDS},
     },
 }
 

@@ -2,29 +2,84 @@
 
 from __future__ import annotations
 
+import datetime
 import time
+from collections.abc import Iterable
+
+import msgspec
 
 from results import wiring
+from results.domain.units import day_of
+from results.pipeline.check import CheckReport, check_invariants
+from results.pipeline.invariants import Violation
 from results.pipeline.log_writer import Progress
 from results.pipeline.report import SyncReport
-from results.pipeline.sync import no_progress
+from results.pipeline.sync import Sync, no_progress
+from results.pipeline.verify import VerifyReport
+from trading.stores import keys
 from trading.stores.connection import answering
 
 TURN_SECONDS_MAX = 2.0  # the next turn of the beat is due after 3 s
 DRAIN_SECONDS_MAX = 600.0
+RECHECK_SECONDS = 4.0  # a running desk's sync has its turn meanwhile
+VERIFIED = "verify"  # beside the followers in `paperdesk:sync`, with the fields of a follower and its own
 
 
-def results_sync(progress: Progress = no_progress) -> SyncReport:
-    """One turn of the sync. Raises RedisAway."""
+def results_sync(progress: Progress = no_progress, sync: Sync | None = None) -> SyncReport:
+    """One turn of the sync, of this process's by default. Raises RedisAway."""
     with answering("a sync"):
-        return wiring.sync().once(progress, TURN_SECONDS_MAX)
+        return (sync or wiring.sync()).once(progress, TURN_SECONDS_MAX)
 
 
-def results_sync_all(progress: Progress = no_progress, seconds_max: float = DRAIN_SECONDS_MAX) -> SyncReport:
-    """Turns of the sync until every follower that answers has everything; the last turn's report, with the sums of
-    all turns. Raises RedisAway."""
+def results_sync_all(
+    progress: Progress = no_progress, sync: Sync | None = None, seconds_max: float = DRAIN_SECONDS_MAX
+) -> SyncReport:
+    """Turns of the sync until every follower that answers has everything: the last turn's report, with the work of
+    all of them. Raises RedisAway."""
     deadline = time.monotonic() + seconds_max
-    report = results_sync(progress)
+    report = results_sync(progress, sync)
     while not report.is_settled and time.monotonic() < deadline:
-        report = results_sync(progress).after(report)
+        report = results_sync(progress, sync).after(report)
     return report
+
+
+def stores_verify(
+    tables: Iterable[str] = (), day: datetime.date | None = None, recheck_seconds: float = 0.0
+) -> VerifyReport:
+    """Compare all stores by hashes recomputed from their values; see `results.pipeline.verify`.
+
+    Raises RedisAway, WarehouseMissing, WarehouseBusy, KeyError for an unknown table.
+    """
+    with answering("a verification"):
+        return wiring.verifier().run(tables, day, recheck_seconds=recheck_seconds)
+
+
+def stores_verify_today() -> VerifyReport:
+    """Compare the hashes that the durable stores keep of today's rows, and publish the outcome in `paperdesk:sync`.
+
+    Cheap enough for every minute: neither values nor Redis's records are read. Raises like `stores_verify`.
+    """
+    with answering("a verification"):
+        report = wiring.verifier().run(day=day_of(wiring.now_us()), recompute=False, hot=False)
+        told = {
+            "position": report.verdict,
+            "lag": sum(report.behind.values()),
+            "at_us": report.at_us,
+            "error": f"{report.difference_count} rows differ between the stores" if report.difference_count else None,
+            "since_us": None,
+            "rows": report.rows,
+            "seconds": report.seconds,
+        }
+        wiring.redis_client().hset(keys.SYNC, VERIFIED, msgspec.json.encode(told))
+    return report
+
+
+def invariants_report() -> CheckReport:
+    """Check everything that must always be so in Redis. Raises RedisAway."""
+    with answering("a check of the invariants"):
+        return check_invariants(wiring.redis_client())
+
+
+def invariants_check() -> list[Violation]:
+    """The invariants that do not hold. Raises RedisAway."""
+    return invariants_report().violations

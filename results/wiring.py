@@ -6,6 +6,7 @@ Nothing is opened by making one: Redis and ClickHouse connect at the first call,
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import cache
 
 import redis
@@ -66,10 +67,15 @@ def clickhouse() -> ClickHouse:
 
 @cache
 def sync() -> Sync:
-    """The pipeline of this process."""
+    """The pipeline of this process, on the wall clock."""
+    return new_sync(now_us)
+
+
+def new_sync(clock_us: Callable[[], int]) -> Sync:
+    """A pipeline that remembers nothing yet; `clock_us` is its clock, microseconds UTC."""
     client = redis_client()
     followers = [keeper.follower for keeper in keepers()]
-    return Sync(client, gate(), followers, Reconciler(client, Tolerances()), now_us)
+    return Sync(client, gate(), followers, Reconciler(client, Tolerances()), clock_us)
 
 
 @cache

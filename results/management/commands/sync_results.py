@@ -1,0 +1,99 @@
+"""`manage.py sync_results --once|--follow`: carry the outbox into every durable store, once or until Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+import msgspec
+from django.core.management.base import BaseCommand
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from results import services
+from results.pipeline.log_writer import Progress as OnProgress
+from results.pipeline.report import FollowerState, SyncReport
+
+FOLLOW_SECONDS = 3.0
+EXIT_NOT_LEVEL = 1
+
+
+class Command(BaseCommand):
+    help = "Carry new rows from the outbox stream into DuckDB, the Django tables and ClickHouse."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        chosen = parser.add_mutually_exclusive_group()
+        chosen.add_argument("--once", action="store_true", help="until every store has everything (the default)")
+        chosen.add_argument("--follow", action="store_true", help=f"every {FOLLOW_SECONDS:g} s, until Ctrl-C")
+        parser.add_argument("--json", action="store_true", help="print one JSON object per report")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            if options["follow"]:
+                self._follow(options["json"])
+            else:
+                report = self._once(options["json"])
+                if not report.is_level:
+                    sys.exit(EXIT_NOT_LEVEL)
+        except KeyboardInterrupt:
+            self.stderr.write("stopped; what was written stays, the rest waits for the next sync")
+
+    def _once(self, as_json: bool) -> SyncReport:
+        with _progress(as_json) as shown:
+            report = services.results_sync_all(_counter(shown))
+        self._print(report, as_json)
+        return report
+
+    def _follow(self, as_json: bool) -> None:
+        while True:
+            started = time.monotonic()
+            report = services.results_sync()
+            if report.appended or report.changed or not report.is_level:
+                self._print(report, as_json)
+            time.sleep(max(0.0, FOLLOW_SECONDS - (time.monotonic() - started)))
+
+    def _print(self, report: SyncReport, as_json: bool) -> None:
+        if as_json:
+            told = {"ok": report.is_level, **msgspec.to_builtins(report)}
+            self.stdout.write(msgspec.json.encode(told).decode())
+            return
+        console = Console(file=self.stdout._out, soft_wrap=True)
+        console.print(
+            f"{report.appended} rows appended, {report.reconciled} trades reconciled, {report.dead_letters} dead "
+            f"letters, {report.trimmed} entries trimmed, {report.duration_ms / 1000:.2f} s"
+        )
+        console.print(_table(report))
+
+
+def _progress(as_json: bool) -> Progress:
+    """A line on standard error, where somebody looks at it."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=as_json or not sys.stderr.isatty())
+
+
+def _counter(shown: Progress) -> OnProgress:
+    counts: dict[str, int] = {}
+    task = shown.add_task("syncing")
+
+    def on_progress(point: str, count: int) -> None:
+        counts[point] = counts.get(point, 0) + count
+        shown.update(task, description=", ".join(f"{name} {number}" for name, number in counts.items() if number))
+
+    return on_progress
+
+
+def _table(report: SyncReport) -> Table:
+    table = Table("follower", "position", "waiting", "state", box=None)
+    for name, state in report.followers.items():
+        table.add_row(name, state.position, str(state.lag), _state(state))
+    return table
+
+
+def _state(state: FollowerState) -> str:
+    if state.error:
+        return f"[red]{escape(state.error)}[/red]"
+    return "level" if state.lag == 0 else "behind"

@@ -1,0 +1,41 @@
+"""Periodic work of the durable side, on the queue `warehouse`, whose one worker owns the DuckDB file.
+
+A turn that Redis or the file did not allow is no error of the task: the next one does its work.
+"""
+
+from __future__ import annotations
+
+import structlog
+from celery import shared_task
+
+from results import services
+from results.domain.errors import PaperDeskError
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task(name="results.tasks.sync")
+def sync() -> None:
+    """One turn of the sync."""
+    try:
+        report = services.results_sync()
+    except PaperDeskError as error:
+        log.warning("sync failed", error=str(error))
+        return
+    for name, state in report.followers.items():
+        if state.error and state.since_us == report.at_us:
+            log.warning("follower is away", follower=name, error=state.error, lag=state.lag)
+    if report.dead_letters or report.epoch_began:
+        log.warning("sync", dead_letters=report.dead_letters, epoch_began=report.epoch_began)
+
+
+@shared_task(name="results.tasks.verify")
+def verify() -> None:
+    """Compare today's rows in the durable stores."""
+    try:
+        report = services.stores_verify_today()
+    except PaperDeskError as error:
+        log.warning("verification failed", error=str(error))
+        return
+    for difference in report.differences:
+        log.error("stores differ", table=difference.table, store=difference.store, key=difference.key)

@@ -1,0 +1,133 @@
+"""The commands and tasks of the durable side, as a person and as Celery call them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.core.management import call_command
+from pytest_django import Settings
+
+from paperdesk import schedule
+from results import services, tasks, wiring
+from results.models import TradeResult
+from results.stores.clickhouse import ClickHouse
+from results.stores.gate import Gate
+from tests.results.pipeline.made_trades import Portfolio
+from tests.results.stores.conftest import clickhouse, fresh_clickhouse_url, gate
+from trading.stores import keys
+
+__all__ = ["clickhouse", "fresh_clickhouse_url", "gate"]
+CACHED = (wiring.redis_client, wiring.gate, wiring.clickhouse, wiring.sync, wiring.keepers, wiring.verifier)
+
+
+@pytest.fixture
+def portfolio(
+    redis_client: redis.Redis,
+    gate: Gate,
+    clickhouse: ClickHouse,
+    fresh_clickhouse_url: str,
+    settings: Settings,
+    db: None,
+) -> Iterator[Portfolio]:
+    """A desk's portfolio, with the wiring pointed at this test's stores."""
+    settings.DUCKDB_PATH, settings.CLICKHOUSE_URL = gate.path, fresh_clickhouse_url
+    _forget()
+    yield Portfolio(redis_client)
+    _forget()
+
+
+def _forget() -> None:
+    for cached in CACHED:
+        cached.cache_clear()
+
+
+def run(name: str, *arguments: str) -> tuple[int, str]:
+    """Exit status and standard output of a command."""
+    output, status = io.StringIO(), 0
+    try:
+        call_command(name, *arguments, stdout=output)
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    return status, output.getvalue()
+
+
+def told(name: str, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Exit status and JSON of a command."""
+    status, text = run(name, *arguments, "--json")
+    return status, json.loads(text)
+
+
+def test_sync_verify_and_check_are_well_on_a_desk_that_is(portfolio: Portfolio) -> None:
+    portfolio.closed(portfolio.opened(1))
+    status, report = told("sync_results", "--once")
+    assert (status, report["ok"], report["reconciled"]) == (0, True, 1)
+    assert report["followers"]["clickhouse"]["lag"] == 0
+    status, report = told("verify_stores", "--recheck-seconds", "0")
+    assert (status, report["ok"], report["verdict"], report["differences"]) == (0, True, "agree", [])
+    status, report = told("check_invariants")
+    assert (status, report["ok"], report["violations"]) == (0, True, [])
+
+
+def test_people_are_shown_tables_and_the_verdict(portfolio: Portfolio) -> None:
+    portfolio.closed(portfolio.opened(1))
+    assert "level" in run("sync_results")[1]
+    assert "agree: " in run("verify_stores")[1]
+    assert "no violation in 1 portfolios" in run("check_invariants")[1]
+    TradeResult.objects.update(commission=9)
+    status, text = run("verify_stores", "--recheck-seconds", "0", "--table", "trade_result")
+    assert status == 1
+    assert "corrupt trade_result" in text
+
+
+def test_a_desk_that_is_not_well_ends_with_a_status(portfolio: Portfolio, settings: Settings) -> None:
+    trade = portfolio.closed(portfolio.opened(1))
+    assert told("verify_stores", "--recheck-seconds", "0")[0] == 2  # the log has yet to take it
+    told("sync_results")
+    portfolio.store._client.set(portfolio.store.keys.closed_trade(trade.id), "{}")
+    status, report = told("check_invariants")
+    assert (status, report["ok"]) == (1, False)
+    settings.CLICKHOUSE_URL = ""
+    _forget()
+    portfolio.opened(2)
+    status, report = told("sync_results")
+    assert status == 1
+    assert "CLICKHOUSE_URL is not set" in report["followers"]["clickhouse"]["error"]
+    assert report["followers"]["django"]["lag"] == 0
+
+
+def test_the_tasks_are_those_of_the_schedule_and_publish_what_they_found(portfolio: Portfolio) -> None:
+    scheduled = {entry["task"] for entry in schedule.BEAT_SCHEDULE.values()}
+    assert {tasks.sync.name, tasks.verify.name} <= scheduled
+    portfolio.closed(portfolio.opened(1))
+    tasks.sync()
+    tasks.verify()
+    found: Any = wiring.redis_client().hgetall(keys.SYNC)
+    assert set(found) == {b"reconcile", b"duckdb", b"django", b"clickhouse", b"verify"}
+    assert json.loads(found[b"verify"])["position"] == "agree"
+
+
+def test_verifying_today_sees_a_row_that_a_store_lost(portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch) -> None:
+    portfolio.closed(portfolio.opened(1))
+    services.results_sync_all()
+    monkeypatch.setattr(wiring, "now_us", lambda: portfolio.at_us)
+    TradeResult.objects.all()[0].delete()
+    assert services.stores_verify_today().difference_count == 1
+    found: Any = wiring.redis_client().hget(keys.SYNC, "verify")
+    assert json.loads(found)["error"] == "1 rows differ between the stores"
+
+
+def test_following_ends_cleanly_on_ctrl_c(portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch) -> None:
+    portfolio.opened(1)
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    status, text = run("sync_results", "--follow", "--json")
+    assert status == 0
+    assert json.loads(text)["appended"] == 6  # the trade twice, two results, their metrics
