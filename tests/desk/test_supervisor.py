@@ -187,9 +187,11 @@ def test_children_die_when_the_desk_is_killed_without_warning(tmp_path: Path) ->
         desk.run()
     """
     parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=BASE_DIR)
-    eventually(lambda: note.exists() and note.read_text() != "")
-    child = int(note.read_text())
-    eventually(lambda: psutil.Process(child).cmdline()[1] == "-c")  # the wrapper has become the program
-    parent.kill()
-    parent.wait()
-    eventually(lambda: is_gone(child))
+    try:
+        eventually(lambda: note.exists() and note.read_text() != "")
+        child = psutil.Process(int(note.read_text()))
+        eventually(lambda: child.cmdline()[1:] == ["-c", SLEEPER])  # the wrapper has become the program
+    finally:
+        parent.kill()
+        parent.wait()
+    eventually(lambda: is_gone(child.pid))
