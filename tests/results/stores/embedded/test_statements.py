@@ -1,3 +1,5 @@
+"""Heads of INSERT statements and formats of answers, as text."""
+
 import pytest
 
 from results.stores.embedded.statements import InsertHead, answer_format, insert_head
