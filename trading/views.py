@@ -65,7 +65,7 @@ def live_desk(request: HttpRequest) -> HttpResponse:
 def trade(request: HttpRequest, trade_id: uuid.UUID) -> HttpResponse:
     """Everything about one trade; 404 when nobody knows it, 503 when what could tell does not answer."""
     try:
-        page = selectors.trade_page(trade_id, wiring.redis_client)
+        page = selectors.trade_page(trade_id, wiring.page_redis_client)
     except selectors.TradeUnreadable as trouble:
         return render(request, "desk/unreadable.html", {"trouble": trouble, "trade_id": trade_id}, status=503)
     if page is None:

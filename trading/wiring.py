@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.conf import settings
 from redis import Redis
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -32,6 +32,7 @@ from trading.stores.step import StepRunner
 
 # A local answer takes under 1 ms and the slowest step some 10 ms; an AOF fsync on a busy disk can hold it up for 2 s.
 SOCKET_SECONDS_MAX = 5.0
+PAGE_SECONDS_MAX = 2.0  # a page is worth a wait of two seconds, then it is shown without what Redis knows
 CONNECT_SECONDS_MAX = 2.0  # beyond a second SYN retransmission nobody is listening
 # An idle connection that a firewall dropped is found out before it is used; once in 30 s costs nothing.
 HEALTH_CHECK_SECONDS = 30
@@ -64,6 +65,20 @@ def redis_client() -> Redis:
             f"No Redis answers at {address_of(url)}: start the desk with `make run` or set REDIS_URL ({error})"
         ) from None
     return client
+
+
+@functools.cache
+def page_redis_client() -> Redis:
+    """The pages' Redis client, which gives up early and never retries. Raises RedisAway when none is set up."""
+    if not settings.REDIS_URL:
+        raise RedisAway("No Redis is running here: start the desk with `make run` or set REDIS_URL")
+    return Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=PAGE_SECONDS_MAX,
+        socket_connect_timeout=PAGE_SECONDS_MAX,
+        max_connections=CONNECTIONS_MAX,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 def address_of(url: str) -> str:

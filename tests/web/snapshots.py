@@ -19,7 +19,8 @@ def metrics(**values: Any) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "timestamp": 1_704_067_320, "total_trades": 10, "win_rate": 0.8, "cumulative_pnl": 250.5,
-        "pnl_percentage": 1.25, "available_capital": 8500.0, "utilization_pct": 0.575, "leg_out_count": 1, "leg_out_loss_pct": 0.18,
+        "pnl_percentage": 1.25, "available_capital": 8500.0, "utilization_pct": 0.575, "leg_out_count": 1,
+        "leg_out_loss_pct": 0.18,
         "realistic_apr": 0.456, "active_trade_count": 2, "recent_exits": exits, "undefined": [],
     } | values  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import datetime
 import re
+import time
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
@@ -9,14 +10,15 @@ from decimal import Decimal
 import orjson
 import pytest
 import redis
-from django.test import Client
+from django.contrib.auth.models import User
+from django.test import Client, RequestFactory
 
 from paperdesk.environment import BASE_DIR
 from results.models import ResultMetrics, TradeReconciliation, TradeReconciliationBreak, TradeResult
 from tests.web import snapshots
 from tests.web.conftest import ANONYMOUS
 from tests.web.rows import row
-from trading import glossary, wiring
+from trading import glossary, views, wiring
 from trading.models import FundingPayment, LegOutEvent, PaperTrade
 from trading.stores import keys
 from trading.stores.errors import RedisAway
@@ -149,13 +151,25 @@ def test_without_redis_a_known_trade_is_shown_and_an_unknown_one_is_not_denied(
     def away() -> redis.Redis:
         raise RedisAway("No Redis answers")
 
-    monkeypatch.setattr(wiring, "redis_client", away)
+    monkeypatch.setattr(wiring, "page_redis_client", away)
     row(PaperTrade, id=TRADE_ID).save()
     client = client_of("analyst")
     known, unknown = client.get(TRADE_PAGE), client.get(f"/trades/{uuid.uuid4()}/")
     assert (known.status_code, unknown.status_code) == (200, 503)
     for answer in (known, unknown):
         assert "Redis does not answer" in plain(answer.content.decode())
+
+
+def test_frozen_redis_holds_a_page_up_for_two_seconds_at_most(client_of: ClientOf, redis_client: redis.Redis) -> None:
+    row(PaperTrade, id=TRADE_ID).save()
+    request = RequestFactory().get(TRADE_PAGE)
+    client_of("analyst")
+    request.user = User.objects.get(username="analyst")
+    redis_client.client_pause(3_500)
+    started = time.monotonic()
+    answer = views.trade(request, TRADE_ID)
+    assert 1.5 < time.monotonic() - started < 3
+    assert "Redis does not answer" in answer.content.decode()
 
 
 def test_texts_of_other_programs_are_escaped(client_of: ClientOf, redis_client: redis.Redis) -> None:
