@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import NotSupportedError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from results.domain.units import PLACES
@@ -57,6 +57,8 @@ class ExactDecimalField(models.DecimalField):
         if value is None:
             return None
         if connection.vendor == "sqlite":
+            if not isinstance(value, str):
+                raise NotSupportedError(f"{self.name} is text on SQLite: sums and averages are made in ClickHouse")
             return decimal_of_sortable(value)
         return decimal_of_sortable(sortable_text(value))
 
@@ -73,6 +75,8 @@ class ExactDecimalField(models.DecimalField):
             return None
         try:
             number = Decimal(str(value)) if isinstance(value, float) else Decimal(value)
+            if not number.is_finite():
+                raise InvalidOperation
             scaled = number.scaleb(PLACES)
             exact = scaled == scaled.to_integral_value() and abs(scaled) < _OFFSET
         except (InvalidOperation, TypeError, ValueError):

@@ -94,6 +94,7 @@ class TradeReconciliation(MirroredModel):
         indexes = (
             models.Index(fields=("-reconciled_at", "trade_id"), name="reconciliation_time"),
             models.Index(fields=("reconciliation_status", "-reconciled_at"), name="reconciliation_status"),
+            models.Index(fields=("portfolio", "-reconciled_at"), name="reconciliation_portfolio"),
         )
 
     def __str__(self) -> str:

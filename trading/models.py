@@ -54,6 +54,8 @@ class PaperTrade(MirroredModel):
             models.Index(fields=("symbol", "-entry_time"), name="paper_trade_symbol"),
             models.Index(fields=("status", "-entry_time"), name="paper_trade_status"),
             models.Index(fields=("exit_reason", "-entry_time"), name="paper_trade_reason"),
+            models.Index(fields=("long_exchange", "-entry_time"), name="paper_trade_long"),
+            models.Index(fields=("short_exchange", "-entry_time"), name="paper_trade_short"),
         )
 
     def __str__(self) -> str:
@@ -111,6 +113,7 @@ class FundingPayment(MirroredModel):
         indexes = (
             models.Index(fields=("-settled_at", "id"), name="funding_time"),
             models.Index(fields=("trade_id",), name="funding_trade"),
+            models.Index(fields=("portfolio", "-settled_at"), name="funding_portfolio"),
         )
 
     def __str__(self) -> str:

@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.db.utils import IntegrityError
+from django.db.models import Sum
+from django.db.utils import IntegrityError, NotSupportedError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -127,3 +128,12 @@ def test_no_mirrored_column_is_a_float() -> None:
     kinds = {type(field).__name__ for field in PaperTrade._meta.fields}
     assert "FloatField" not in kinds
     assert ExactDecimalField.__name__ in kinds
+
+
+def test_a_sum_over_exact_decimals_is_refused_where_it_would_be_wrong() -> None:
+    row(PaperTrade).save()
+    if connection.vendor == "sqlite":
+        with pytest.raises(NotSupportedError, match="fees_usd is text on SQLite"):
+            PaperTrade.objects.aggregate(total=Sum("fees_usd"))
+    else:
+        assert PaperTrade.objects.aggregate(total=Sum("fees_usd"))["total"] is not None
