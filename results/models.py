@@ -141,7 +141,7 @@ class FollowerWatermark(models.Model):
 
     name = models.CharField(primary_key=True, max_length=32)
     seq = models.BigIntegerField(help_text="Everything of the log up to here is in the tables.")
-    mark = models.CharField(max_length=80, help_text="Stream id and hash of the last row up to `seq`.")
+    mark = models.CharField(max_length=120, help_text="Stream id and hash of the last row up to `seq`.")
     moved_at = models.DateTimeField()
 
     class Meta:

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("name", models.CharField(max_length=32, primary_key=True, serialize=False)),
                 ("seq", models.BigIntegerField(help_text="Everything of the log up to here is in the tables.")),
-                ("mark", models.CharField(help_text="Stream id and hash of the last row up to `seq`.", max_length=80)),
+                ("mark", models.CharField(help_text="Stream id and hash of the last row up to `seq`.", max_length=120)),
                 ("moved_at", models.DateTimeField()),
             ],
             options={

@@ -84,7 +84,7 @@ def test_queryset_update_stores_the_exact_number() -> None:
     [
         (Decimal("0.0000000000001"), "cash_usd: 1E-13 has more than 12 decimals or 38 digits"),
         (Decimal("1E+26"), "cash_usd: 1E+26 has more than 12 decimals or 38 digits"),
-        (Decimal("NaN"), "cash_usd: NaN "),
+        (Decimal("NaN"), "cash_usd: Decimal('NaN') is not a number"),
         ("ten", "cash_usd: 'ten' is not a number"),
     ],
 )
