@@ -1,8 +1,9 @@
 """Which stream entries are rows of a durable table, and what becomes of the others.
 
-An entry is `table`, `id`, `version`, `row` (see `trading.stores.outbox`). One that is not whole, of no known table, or
-whose row hash is not the hash of its row, is a dead letter: kept in `paperdesk:dead_letters` with its reason, once
-while the operation is remembered, and not in the way of the rest. Source: ruling 27.
+An entry is `table`, `id`, `version`, `row` (see `trading.stores.outbox`). One that is not whole, of no known table,
+whose row hash is not the hash of its row, or that not every store can hold, is a dead letter: kept in
+`paperdesk:dead_letters` with its reason, once while the operation is remembered, and not in the way of the rest.
+Source: ruling 27.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 from results.domain.canonical import HASH_COLUMN, row_hash
+from results.pipeline.limits import misfit
 from results.pipeline.stream import StreamEntry
 from results.stores.rows import Entry
 from results.stores.schema import Table
@@ -70,7 +72,7 @@ def _fault_of_row(table: Table, fields: Mapping[bytes, bytes]) -> str | None:
     hashed = row_hash(table.columns, row)
     if hashed != row[HASH_COLUMN]:
         return f"row_hash is {row[HASH_COLUMN]}, the row's own is {hashed}"
-    return None
+    return misfit(table, row)
 
 
 class DeadLetterBox:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.apps import apps
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, models, transaction
 
 from paperdesk.mirror import MirroredModel
@@ -27,7 +28,7 @@ class DjangoTables:
     """The follower `django`."""
 
     name = "django"
-    failures = (DatabaseError,)
+    failures = (DatabaseError, ValidationError, ArithmeticError, ValueError, TypeError)
 
     def marks(self) -> list[Mark]:
         """How far the tables are; empty before the first rows."""

@@ -53,7 +53,9 @@ class Side:
 
     def emit(self, table: str, number: int, version: int = 1, **changes: Any) -> str:
         """Put the row of that number into the outbox; its stream id."""
-        made = row(TABLES[table], number, version, **changes)
+        shape = TABLES[table]
+        texts = {column.name: f"ü'{number}" for column in shape.columns if column.kind == "text"}
+        made = row(shape, number, version, **{**texts, **changes})
         made.pop("row_hash")
         return self.add(Outbox(TABLES).entry(table, made))
 

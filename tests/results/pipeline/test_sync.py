@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ class Killed(Exception):
     """Stands for a process that ends here."""
 
 
+@pytest.mark.both_databases
 def test_rows_of_every_table_reach_every_store_and_a_second_sync_changes_nothing(side: Side) -> None:
     for number in range(1, 31):
         for table in TABLES:
@@ -40,6 +43,7 @@ def test_rows_of_every_table_reach_every_store_and_a_second_sync_changes_nothing
     assert side.log_length("trade_result") == 30
 
 
+@pytest.mark.both_databases
 def test_of_several_versions_in_one_batch_the_newest_is_kept_and_an_older_one_never_replaces_it(side: Side) -> None:
     for version in (1, 3, 2):
         side.emit("trade_result", 1, version, symbol=f"version {version}")
@@ -90,7 +94,7 @@ def test_an_entry_that_is_no_row_becomes_a_dead_letter_and_is_not_in_the_way(sid
     good = side.entries()[0][1]
     bad = {
         "the row has columns": {**good, b"row": good[b"row"].replace(b'"symbol"', b'"symbols"')},
-        "row_hash is": {**good, b"row": good[b"row"].replace(b'"leg":"leg', b'"leg":"log')},
+        "row_hash is": {**good, b"row": good[b"row"].replace(b'"pnl":"1.', b'"pnl":"2.')},
         "there is no table 'trades'": {**good, b"table": b"trades"},
         "the entry has no row": {name: value for name, value in good.items() if name != b"row"},
         "the row cannot be read": {**good, b"row": b"{"},
@@ -105,6 +109,24 @@ def test_an_entry_that_is_no_row_becomes_a_dead_letter_and_is_not_in_the_way(sid
     for letter, reason in zip(letters, bad, strict=True):
         assert letter[b"reason"].decode().startswith(reason)
     assert letters[1][b"row"] == bad["row_hash is"][b"row"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"direction": "sideways "},  # nine characters of eight
+        {"symbol": "BTC\0USDT"},
+        {"executed_at": 2**62},
+        {"day": datetime.date(1899, 12, 31)},
+        {"version": 2**63},
+    ],
+)
+def test_a_row_that_not_every_store_can_hold_is_a_dead_letter(side: Side, changes: dict[str, Any]) -> None:
+    side.emit("trade_result", 1, **changes)
+    side.emit("trade_result", 2)
+    report = side.settle()
+    assert (report.appended, report.dead_letters, report.is_level) == (1, 1, True)
+    assert next(iter(changes)).encode() in side.entries(keys.DEAD_LETTERS)[0][1][b"reason"]
 
 
 def test_a_clickhouse_that_is_away_holds_up_nobody_and_catches_up_later(

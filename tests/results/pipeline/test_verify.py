@@ -68,6 +68,7 @@ def book(side: Side) -> Book:
     return Book(side)
 
 
+@pytest.mark.both_databases
 def test_stores_that_hold_the_same_agree(book: Book) -> None:
     report = book.verified()
     assert (report.verdict, report.difference_count, report.behind, report.away) == ("agree", 0, {}, {})
@@ -79,6 +80,7 @@ def test_stores_that_hold_the_same_agree(book: Book) -> None:
     assert len(set(trades.stores.values())) == 1
 
 
+@pytest.mark.both_databases
 def test_a_changed_cell_in_django_is_named(book: Book) -> None:
     TradeResult.objects.filter(pk=book.result_id).update(commission=Decimal("9.9"))
     assert book.found() == [("trade_result", "django", book.result_id, Kind.CORRUPT)]
