@@ -120,6 +120,15 @@ def test_nothing_is_written_when_the_engine_has_moved_on(
     assert everything(redis_client) == before
 
 
+def test_nothing_is_written_when_another_program_changed_the_state(monitor: MonitorStore, redis_client: Any) -> None:
+    reading = monitor.read()
+    assert reading is not None
+    redis_client.set(OF.state, reading.state_raw.replace(b"{", b'{"note":1,', 1))
+    before = everything(redis_client)
+    assert monitor.write(reading, watched()) is None
+    assert everything(redis_client) == before
+
+
 def test_nothing_is_written_without_the_lease(monitor: MonitorStore, redis_client: Any) -> None:
     lease = Lease(redis_client, "monitor", "me")
     fenced = MonitorStore(redis_client, "strategy", made.OUTBOX, lease)
