@@ -129,10 +129,10 @@ def _overlaid_object(value: Mapping[str, Any], old: Mapping[str, msgspec.Raw]) -
 
 
 def _overlaid_list(value: list[Any], old: bytes | None) -> list[Any]:
+    if not value or not isinstance(value[0], dict):
+        return [_overlaid(element, None) for element in value]
     known = {_identity(_fields(bytes(element))): bytes(element) for element in reversed(_elements(old))}
-    return [
-        _overlaid(element, known.get(_identity(element)) if isinstance(element, dict) else None) for element in value
-    ]
+    return [_overlaid(element, known.get(_identity(element))) for element in value]
 
 
 def _identity(fields: Mapping[str, Any]) -> Any:
