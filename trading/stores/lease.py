@@ -14,6 +14,7 @@ import uuid
 from redis import Redis
 
 from trading.stores import keys
+from trading.stores.connection import answering
 from trading.stores.errors import LeaseHeld, LeaseLost
 from trading.stores.scripts import Script
 from trading.stores.step import Step
@@ -40,8 +41,10 @@ class Lease:
         self._release = Script(client, "lease_release")
 
     def acquire(self) -> int:
-        """Takes the lease and returns its fencing number. Raises LeaseHeld, with the holder and the time left."""
-        answer = self._acquire([self.key, keys.fence(self.name)], [self.owner, self.lifetime_ms])
+        """Takes the lease and returns its fencing number. Raises LeaseHeld, with the holder and the time left;
+        RedisAway."""
+        with answering(f"acquiring the lease {self.name}"):
+            answer = self._acquire([self.key, keys.fence(self.name)], [self.owner, self.lifetime_ms])
         token, holder = int(answer[0]), answer[1].decode()
         if not token:
             raise LeaseHeld(f"{self.name} is held by {holder} for another {answer[2]} ms")
@@ -49,8 +52,11 @@ class Lease:
         return token
 
     def renew(self) -> None:
-        """Extends the lease to its full lifetime from now. Raises LeaseLost when it is no longer held."""
-        if self.token is None or not self._renew([self.key], [self.token, self.lifetime_ms]):
+        """Extends the lease to its full lifetime from now. Raises LeaseLost when it is no longer held; RedisAway, and it
+        may still be held, when Redis does not answer."""
+        with answering(f"renewing the lease {self.name}"):
+            held = self.token is not None and self._renew([self.key], [self.token, self.lifetime_ms])
+        if not held:
             self.token = None
             raise LeaseLost(f"{self.name} is no longer held by {self.owner}")
 
@@ -63,5 +69,6 @@ class Lease:
     def release(self) -> None:
         """Gives the lease back; one that was lost already stays with its holder."""
         if self.token is not None:
-            self._release([self.key], [self.token])
+            with answering(f"releasing the lease {self.name}"):
+                self._release([self.key], [self.token])
         self.token = None

@@ -6,9 +6,13 @@ import time
 from typing import Any
 
 import pytest
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from paperdesk.embedded.ports import free_port
 from trading.stores import keys
-from trading.stores.errors import LeaseHeld, LeaseLost
+from trading.stores.errors import LeaseHeld, LeaseLost, RedisAway
 from trading.stores.lease import Lease, owner_name
 from trading.stores.step import Step
 
@@ -52,3 +56,13 @@ def test_an_owner_who_did_not_hear_the_answer_gets_the_same_number_again(redis_c
 
 def test_owner_names_differ() -> None:
     assert owner_name() != owner_name()
+
+
+def test_a_redis_that_is_away_is_not_a_lost_lease(redis_client: Any) -> None:
+    lease = Lease(redis_client, "engine", "first")
+    lease.acquire()
+    gone = Lease(Redis(port=free_port(), retry=Retry(NoBackoff(), 0)), "engine", "first")
+    gone.token = lease.token
+    with pytest.raises(RedisAway, match="renewing the lease engine"):
+        gone.renew()
+    assert gone.token == lease.token
