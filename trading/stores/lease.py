@@ -52,8 +52,8 @@ class Lease:
         return token
 
     def renew(self) -> None:
-        """Extends the lease to its full lifetime from now. Raises LeaseLost when it is no longer held; RedisAway, and it
-        may still be held, when Redis does not answer."""
+        """Extends the lease to its full lifetime from now. Raises LeaseLost when it is no longer held, RedisAway (and
+        it may still be held) when Redis does not answer."""
         with answering(f"renewing the lease {self.name}"):
             held = self.token is not None and self._renew([self.key], [self.token, self.lifetime_ms])
         if not held:
