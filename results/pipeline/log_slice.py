@@ -3,7 +3,7 @@ later writes the same batch again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import duckdb
 import msgspec
@@ -29,10 +29,29 @@ class LogSlice(msgspec.Struct, frozen=True):
         return sum(int(rows.num_rows) for rows in self.tables.values())
 
 
-def next_slice(connection: duckdb.DuckDBPyConnection, marks: Sequence[Mark]) -> LogSlice | None:
-    """What a follower with these marks has to write next, or None when it has everything."""
+def next_slices(
+    connection: duckdb.DuckDBPyConnection, marks: Mapping[str, Sequence[Mark]]
+) -> dict[str, LogSlice | None]:
+    """By follower's name what it has to write next, or None when it has everything.
+
+    Followers that stand at the same place, as they mostly do, share one slice.
+    """
     head = duck.head(connection)
-    after_seq = duck.resume(connection, marks)
+    resumed: dict[tuple[Mark, ...], int] = {}
+    slices: dict[int, LogSlice | None] = {}
+    found: dict[str, LogSlice | None] = {}
+    for name, given in marks.items():
+        identity = tuple(given)
+        if identity not in resumed:
+            resumed[identity] = duck.resume(connection, given)
+        after_seq = resumed[identity]
+        if after_seq not in slices:
+            slices[after_seq] = _slice_after(connection, after_seq, head)
+        found[name] = slices[after_seq]
+    return found
+
+
+def _slice_after(connection: duckdb.DuckDBPyConnection, after_seq: int, head: int) -> LogSlice | None:
     if after_seq >= head:
         return None
     last_seq = min(head, after_seq + SEQS_PER_SLICE)

@@ -17,7 +17,7 @@ from redis import Redis
 
 from results.domain.errors import PaperDeskError
 from results.pipeline.entries import DeadLetterBox
-from results.pipeline.log_slice import LogSlice, next_slice
+from results.pipeline.log_slice import LogSlice, next_slices
 from results.pipeline.log_writer import LogWriter, Progress, Written
 from results.pipeline.reconcile import Reconciler
 from results.pipeline.report import FollowerState, SyncReport, publish, published, state_after
@@ -174,7 +174,7 @@ class _Turn:
         try:
             with sync.gate.write() as connection:
                 written = writer.write(connection, BATCHES_PER_TURN, self.at_us)
-                slices = {name: next_slice(connection, given) for name, given in marks.items()}
+                slices = next_slices(connection, marks)
         except DUCKDB_FAILURES as error:
             self.errors[DUCKDB] = _sentence(error)
             return {}
