@@ -16,7 +16,7 @@ ANY = "*"
 class Tolerance(msgspec.Struct, frozen=True):
     """What is allowed on one instrument. `residual_usd` comes on top of the declared rounding of averages."""
 
-    slippage_bps: Decimal = Decimal(5)
+    slippage_bps: Decimal = Decimal(1)
     quantity: Decimal = ZERO
     residual_usd: Decimal = ZERO
     latency: LatencyLimits = LatencyLimits()
