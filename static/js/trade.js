@@ -15,6 +15,7 @@ function show(snapshot) {
   const trade = all.find((candidate) => candidate.id === section.dataset.trade);
   const isComplete = snapshot.portfolios.every(({ trades, trades_total }) => (trades_total ?? 0) <= (trades ?? []).length);
   movedOn.hidden = Boolean(trade) || !isComplete;
+  section.classList.toggle("is-over", !movedOn.hidden);
   if (trade) view.update(withQueueWords(trade));
 }
 

@@ -113,8 +113,8 @@ def _moment(value: datetime.datetime, form: str) -> SafeString:
 
 @register.filter
 def clock(value: datetime.datetime | None) -> str:
-    """The time of day in UTC, to the second; the day is on hover."""
-    return NONE if value is None else _moment(value, "%H:%M:%S")
+    """The time of day in UTC, to the millisecond (a leg-out takes 500 of them); the day is on hover."""
+    return NONE if value is None else _moment(value, f"%H:%M:%S.{value.microsecond // 1000:03d}")
 
 
 @register.filter
