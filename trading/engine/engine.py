@@ -23,7 +23,7 @@ from trading.engine.entries import Entries
 from trading.engine.exits import Exits
 from trading.engine.latency import DeclaredLatency, Latency
 from trading.engine.leg_outs import LegOuts
-from trading.engine.markets import Market, markets_of
+from trading.engine.markets import UNKNOWN_ASK, Market, markets_of
 from trading.engine.paper_exchange import PaperExchange
 from trading.engine.portfolio import Listener, Portfolio, TransitionStore
 from trading.engine.publication import Publication, QuoteStore
@@ -88,7 +88,7 @@ class Engine:
             BookSnapshot: self._on_depth,
             Print: self._on_print,
             FundingRate: self._on_funding,
-            FeedGap: self._on_gap,
+            FeedGap: self._on_depth,
         }
 
     def start(self, now_us: int) -> None:
@@ -163,28 +163,22 @@ class Engine:
         if market is None:
             return
         self._update_book(market, event)
-        market.show_touch(float(event.bid), float(event.ask))
+        market.bid, market.ask = float(event.bid), float(event.ask) or UNKNOWN_ASK  # 0: an empty side
         for signal in market.signals:
             bid, ask = signal.short.bid, signal.long.ask
             if (bid - ask) / (bid + ask) * BPS_OF_MID >= signal.lowest_screen_bps:
                 for watcher in signal.watchers:
                     self._entries.consider(watcher, self.now_us)
 
-    def _on_depth(self, event: BookDiff | BookSnapshot) -> None:
+    def _on_depth(self, event: BookDiff | BookSnapshot | FeedGap) -> None:
         market = self.markets.get(event.instrument)
         if market is not None:
             self._update_book(market, event)
-
-    def _on_gap(self, event: FeedGap) -> None:
-        market = self.markets.get(event.instrument)
-        if market is not None:
-            self._update_book(market, event)
-            market.forget_touch()
 
     def _update_book(self, market: Market, event: TopOfBook | BookDiff | BookSnapshot | FeedGap) -> None:
         market.book.apply(event)
         market.changed = True
-        if market.liquidity:
+        if market.liquidity.taken:
             market.liquidity.release(event)
         if market.waiting:
             self._exchange.retry(market, self.now_us)

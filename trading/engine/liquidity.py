@@ -20,19 +20,16 @@ LevelKey = tuple[Side, Decimal]  # Side.BUY: a bid
 
 
 class Liquidity:
-    """The taken quantities of one instrument's book, by portfolio and level."""
+    """The quantities taken of one instrument's book: portfolio -> level -> (taken, what the level showed then)."""
 
     def __init__(self) -> None:
-        self._taken: dict[str, dict[LevelKey, tuple[Decimal, Decimal]]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._taken)
+        self.taken: dict[str, dict[LevelKey, tuple[Decimal, Decimal]]] = {}
 
     def untaken(
         self, portfolio: str, side: Side, levels: Iterable[tuple[Decimal, Decimal]]
     ) -> Iterator[tuple[Decimal, Decimal]]:
         """The levels of the bids (`buy`) or asks without what the portfolio has taken of them."""
-        mine = self._taken.get(portfolio)
+        mine = self.taken.get(portfolio)
         if not mine:
             yield from levels
             return
@@ -42,13 +39,13 @@ class Liquidity:
 
     def take(self, portfolio: str, side: Side, price: Decimal, quantity: Decimal, level_quantity: Decimal) -> None:
         """Notes that the portfolio took `quantity` of a level that shows `level_quantity`."""
-        mine = self._taken.setdefault(portfolio, {})
+        mine = self.taken.setdefault(portfolio, {})
         before, _ = mine.get((side, price), (ZERO, ZERO))
         mine[side, price] = (before + quantity, level_quantity)
 
     def release(self, event: BookEvent) -> None:
         """Forgets what was taken of the levels that the feed has updated."""
-        for portfolio, mine in list(self._taken.items()):
+        for portfolio, mine in list(self.taken.items()):
             if isinstance(event, TopOfBook):
                 _release_top(mine, event)
             elif isinstance(event, BookDiff):
@@ -57,7 +54,7 @@ class Liquidity:
             else:
                 mine.clear()
             if not mine:
-                del self._taken[portfolio]
+                del self.taken[portfolio]
 
 
 def _release_named(mine: dict[LevelKey, tuple[Decimal, Decimal]], side: Side, levels: list[Level]) -> None:

@@ -76,15 +76,6 @@ class Market:
         """The next settlement's rate, or None for spot and while none was announced."""
         return self.funding.term if self.funding else None
 
-    def show_touch(self, bid: float, ask: float) -> None:
-        """Sets what the screen sees; a price of 0 is how venues write an empty side."""
-        self.bid = bid
-        self.ask = ask or UNKNOWN_ASK
-
-    def forget_touch(self) -> None:
-        """After a gap: nothing passes the screen before the next top of book."""
-        self.bid, self.ask = UNKNOWN_BID, UNKNOWN_ASK
-
     def announce(self, event: FundingRate) -> bool:
         """Takes in a funding rate. Returns whether its settlement was not known before."""
         term = FundingTerm(Decimal(event.rate), event.interval_hours, event.next_settlement_us)

@@ -47,6 +47,14 @@ def test_exactly_the_threshold_enters() -> None:
     assert len(scene.store.log) == 1
 
 
+def test_float_rounding_does_not_hide_an_exact_threshold() -> None:
+    scene = Scene()
+    scene.top(1050, ALPHA, "40059.8", "40059.9")
+    scene.time(2000)
+    scene.top(2100, BETA, "40140.1", "40140.2")  # 80.2 / 40100 = 20 bps; in float 19.999999999999275
+    assert len(scene.store.log) == 1
+
+
 def test_expected_funding_lowers_what_the_spread_must_be() -> None:
     # 8 h held: one settlement of 0.001 received by the short = 10 bps, so 19.99 bps of spread are enough for 20
     scene = Scene()

@@ -139,6 +139,14 @@ def test_an_exit_at_the_instant_of_a_settlement_still_pays() -> None:
     assert trade.funding_short_usd == D("0.19057")  # 0.019 * 50150 * 0.0002
 
 
+def test_a_settlement_that_has_passed_when_it_is_announced_pays_nothing() -> None:
+    scene = active()
+    scene.funding(3000, BETA, "0.0002", "50150", settles_ms=2500)
+    scene.funding(3000, ALPHA, "0.0002", "50150", settles_ms=3000)
+    scene.time(4000)
+    assert [t for t in scene.store.log if t.funding] == []
+
+
 def test_a_leg_that_is_not_filled_pays_no_funding() -> None:
     scene = Scene()
     scene.open_trade()

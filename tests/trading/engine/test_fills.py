@@ -1,6 +1,9 @@
 """Fills on the paper exchange: queue, trade-through, crossing, exclusivity."""
 
+from decimal import Decimal
+
 from tests.trading.engine.scene import ALPHA, BETA, D, Scene, desk, strategy, us, venue
+from trading.domain.events import FeedGap
 from trading.domain.orders import Liquidity, OrderStatus, Role
 from trading.domain.trades import TradeStatus
 
@@ -98,6 +101,7 @@ def test_an_order_waits_for_a_book_that_is_unknown_on_arrival() -> None:
     scene = Scene(desk(alpha=venue("alpha", book_age_us_max=1_055_000)))
     scene.open_trade()
     scene.time(2110)  # alpha's top is 1.060 s old by then
+    scene.event(FeedGap(ALPHA, us(2112), "lost"))
     scene.print_(2120, ALPHA, "49990.0", "9", "sell")
     assert scene.trade.long_order.status is OrderStatus.PENDING
     scene.top(2130, ALPHA, "49990.0", "50000.0")
@@ -129,6 +133,14 @@ def test_two_orders_of_a_portfolio_do_not_use_the_same_print() -> None:
     assert long_statuses(scene) == ["Filled", "Pending"]
     scene.print_(2320, ALPHA, "49990.0", "0.119", "sell")  # 1.881 + 0.119 = 2.0
     assert long_statuses(scene) == ["Filled", "Filled"]
+
+
+def test_a_print_that_does_not_fill_the_first_order_is_used_up_all_the_same() -> None:
+    scene = two_trades()
+    scene.print_(2310, ALPHA, "49990.0", "1.9", "sell")
+    scene.print_(2320, ALPHA, "49990.0", "0.119", "sell")  # the first order's last 0.1 and its own 0.019
+    scene.print_(2330, ALPHA, "49990.0", "1.9", "sell")
+    assert long_statuses(scene) == ["Filled", "Pending"]
 
 
 def test_a_small_print_through_the_price_fills_one_order_only() -> None:
@@ -169,6 +181,52 @@ def test_two_takers_of_a_portfolio_do_not_use_the_same_level_until_the_feed_upda
     scene.top(2430, ALPHA, "49990.0", "50000.0", bid_quantity="0.020")
     scene.top(2430, BETA, "50200.0", "50210.0", ask_quantity="0.008")
     assert list(scene.store.closed) == [first, second]
+
+
+def takers_on_a_level_of_0_030() -> tuple[Scene, str]:
+    """Two active trades; the first has left through bids that can take both, and 0.019 of alpha's 0.030 are gone."""
+    scene = two_trades()
+    for instrument_id, price, aggressor in ((ALPHA, "49980.0", "sell"), (BETA, "50220.0", "buy")):
+        scene.print_(2310, instrument_id, price, "5", aggressor)
+    levels = [("49980.0", "0.030")], [("50000.0", "1.000")]
+    scene.book(2390, ALPHA, *levels)
+    scene.top(2400, ALPHA, "49980.0", "50000.0", bid_quantity="0.030")
+    scene.top(2400, BETA, "50200.0", "50210.0")
+    first, second = scene.store.open
+    scene.close(first)
+    scene.time(2410)
+    assert list(scene.store.closed) == [first]
+    return scene, second
+
+
+def sold(scene: Scene, trade_id: str) -> Decimal:
+    trades = {**scene.store.open, **scene.store.closed}
+    return next(o for o in trades[trade_id].orders if o.leg.value == "long").filled_quantity
+
+
+def test_what_was_taken_stays_taken_while_the_feed_names_other_levels() -> None:
+    scene, second = takers_on_a_level_of_0_030()
+    scene.diff(2411, ALPHA, [("49970.0", "0.000")], [("50000.0", "2.000")])  # other levels
+    scene.close(second)
+    scene.time(2421)
+    assert sold(scene, second) == D("0.011")
+
+
+def test_a_depth_message_that_names_the_level_makes_it_fresh() -> None:
+    scene, second = takers_on_a_level_of_0_030()
+    scene.diff(2411, ALPHA, [("49980.0", "0.030")], [])
+    scene.close(second)
+    scene.time(2421)
+    assert sold(scene, second) == D("0.019")
+
+
+def test_a_level_that_was_away_is_fresh_when_it_comes_back() -> None:
+    scene, second = takers_on_a_level_of_0_030()
+    scene.top(2411, ALPHA, "49970.0", "50000.0", bid_quantity="0.030")
+    scene.top(2412, ALPHA, "49980.0", "50000.0", bid_quantity="0.030")
+    scene.close(second)
+    scene.time(2422)
+    assert sold(scene, second) == D("0.019")
 
 
 def test_roles_of_a_closed_trade_are_entry_and_exit() -> None:

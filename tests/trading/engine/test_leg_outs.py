@@ -143,6 +143,19 @@ def test_a_fill_while_the_entry_timeout_cancels_is_a_leg_out() -> None:
     assert trade.leg_out.reason == "entry_timeout"
 
 
+def test_the_first_cause_stays_while_a_hedge_waits_for_liquidity() -> None:
+    scene = Scene()
+    scene.open_trade()
+    scene.top(32_050, ALPHA, "49990.0", "50000.0", bid_quantity="0.001")
+    scene.time(32_100)
+    scene.print_(32_105, ALPHA, "49990.0", "2.0", "sell")
+    scene.top(33_000, ALPHA, "49990.0", "50000.0")  # later than 500 ms after the fill
+    trade = scene.trade
+    assert (trade.status, trade.exit_us) == (TradeStatus.CLOSED, us(33_000))
+    assert trade.leg_out is not None
+    assert (trade.leg_out.reason, trade.leg_out.occurred_us) == ("entry_timeout", us(32_100))
+
+
 def test_a_short_leg_that_is_filled_first_is_bought_back() -> None:
     scene = Scene()
     scene.open_trade()

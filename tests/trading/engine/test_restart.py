@@ -119,6 +119,7 @@ def test_a_portfolio_that_another_program_moved_stops_alone_and_is_loaded_again(
     scene.print_(2200, ALPHA, "49990.0", "2.0", "sell")
     assert scene.portfolio.halted == "strategy:portfolio:state has changed since it was read"
     assert (scene.portfolio.state, dict(scene.portfolio.trades)) == before
+    assert all(market.resting == [] for market in scene.engine.markets.values())
     scene.top(9000, ALPHA, "49990.0", "50000.0")
     scene.top(9000, BETA, "50200.0", "50210.0")
     assert len(scene.store.log) == 1
@@ -134,7 +135,8 @@ def test_trades_that_the_state_does_not_account_for_stop_new_entries() -> None:
     scene.open_trade()
     trade = scene.store.open.pop(scene.trade.id)
     after = restarted(scene, 9000)
-    after.top(9100, BETA, "50200.0", "50210.0")
+    after.time(10_000)
+    after.top(10_100, BETA, "50200.0", "50210.0")
     assert after.portfolio.entries_stopped == "open trades hold 0 USD, the portfolio's state says 1000 USD"
     assert trade.id not in after.store.open
     assert len(after.store.log) == 1

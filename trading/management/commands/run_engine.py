@@ -11,6 +11,7 @@ import msgspec
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from paperdesk.checks import refuse_unsafe_redis
 from paperdesk.errors import PaperDeskError
 from trading import wiring
 from trading.config import Defaults, load_desk
@@ -27,6 +28,7 @@ SHARD = re.compile(r"^(\d+)/(\d+)$")
 
 class Command(BaseCommand):
     help = "Run the engine: entries, fills, leg-outs, exits and funding of every portfolio, until it is stopped."
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--data", metavar="DIR", help="data folder (PAPERDESK_DATA; default var/)")
@@ -40,20 +42,22 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
         try:
-            done = runner(options, stopping).run()
+            done = engine_runner(options, stopping).run()
         except PaperDeskError as error:
             raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps(done, indent=2))
 
 
-def runner(options: dict[str, Any], stopping: threading.Event) -> Runner:
+def engine_runner(options: dict[str, Any], stopping: threading.Event) -> Runner:
     """The engine that the options ask for, wired to this process's stores."""
     feed = options["feed"] or settings.PAPERDESK_FEED
     kind = feed.partition(":")[0]
     shard = options["shard"]
     desk = shard_of(load_desk(options["strategy"], DEFAULTS.get(kind, "synthetic")), shard)
     clock = SystemClock()
+    wiring.redis_client()
+    refuse_unsafe_redis(settings.REDIS_URL)
     lease = wiring.lease(f"engine:{shard}")
     return Runner(
         desk=desk,
