@@ -165,7 +165,7 @@ AXES_VERBOSE = False
 AXES_ENABLE_ADMIN = False  # attempts are counted in the cache; the tables that its pages would show stay empty
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"

@@ -19,16 +19,18 @@ ZERO = Decimal(0)
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
-# Python's 28 digits would round a product of two prices. Threads that start later inherit the default context.
+# Python's 28 digits would round a product of two prices. Threads that start later inherit the default context; a
+# function whose whole promise is exactness names the context, whoever calls it.
 decimal.DefaultContext.prec = DIGITS
 decimal.setcontext(decimal.DefaultContext)
+EXACT = decimal.Context(prec=DIGITS, rounding=decimal.ROUND_HALF_EVEN)
 
 
 def round12(value: Decimal) -> Decimal:
     """The value, half-even at 12 decimals, without trailing zeros. Source: ruling 1."""
     if not value:
         return ZERO
-    rounded = value.quantize(QUANTUM, rounding=decimal.ROUND_HALF_EVEN)
+    rounded = value.quantize(QUANTUM, context=EXACT)
     return plain(rounded)
 
 
@@ -36,8 +38,8 @@ def plain(value: Decimal) -> Decimal:
     """The same number without trailing zeros and without an exponent: 5E+3 becomes 5000, 1.50 becomes 1.5."""
     if not value:
         return ZERO
-    short = value.normalize()
-    return short.quantize(Decimal(1)) if short.as_tuple().exponent > 0 else short  # type: ignore[operator]
+    short = value.normalize(EXACT)
+    return short.quantize(Decimal(1), context=EXACT) if short.as_tuple().exponent > 0 else short  # type: ignore[operator]
 
 
 def text_of(value: Decimal) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +214,10 @@ def test_trade_statistics_match_the_vectors() -> None:
 def test_rounding_is_half_even_at_twelve_places() -> None:
     assert round12(D("1.2348000000005")) == D("1.2348")
     assert round12(D("1.2348000000015")) == D("1.234800000002")
+
+
+def test_rounding_does_not_depend_on_the_callers_context() -> None:
+    value = D("12345678901234567890123456.123456789012")
+    with localcontext() as context:
+        context.prec = 5
+        assert round12(value) == value
