@@ -2,8 +2,8 @@
 
 Nothing of the developer is read: neither the `.env`, nor the variables that PaperDesk knows, nor a running desk.
 The Redis starts here and not in a fixture, because Django's settings hold its address. Children that a test starts
-inherit these variables and use the project's own settings. pytest is told of this module by --ds (pyproject.toml), which
-holds in xdist's workers too although they inherit DJANGO_SETTINGS_MODULE.
+inherit these variables and use the project's own settings. pytest is told of this module by --ds (pyproject.toml),
+which holds in xdist's workers too although they inherit DJANGO_SETTINGS_MODULE.
 """
 
 import atexit
