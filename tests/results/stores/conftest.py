@@ -1,5 +1,6 @@
 """A migrated DuckDB file, and a migrated database of its own in the embedded ClickHouse, for each test."""
 
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,9 @@ def clickhouse(fresh_clickhouse_url: str) -> Iterator[ClickHouse]:
     store.migrate()
     yield store
     store.close()
+    # All tests share one process: a hundred databases of twenty tables would take its memory.
+    address, _, name = fresh_clickhouse_url.replace("default@", "").rpartition("/")
+    urllib.request.urlopen(address, f"DROP DATABASE {name} SYNC".encode(), timeout=30).close()
 
 
 @pytest.fixture
