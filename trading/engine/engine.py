@@ -34,6 +34,7 @@ from trading.engine.timers import Timers
 from trading.stores.errors import StepConflict, StepRefused, WireError
 
 WHOLE = "0/1"  # the only shard of a desk that is not divided
+OVERSLEPT_US = 600 * MICROSECONDS  # a machine that slept for a night does not catch up on its samples
 BPS_OF_MID = 20_000.0  # (a - b) / (a + b) of two prices, as basis points of their mid
 
 
@@ -61,6 +62,7 @@ class Engine:
     ) -> None:
         self.now_us = 0
         self.event_us = 0
+        self._aim_us = 0  # where the timers that run now will have brought `now_us`
         self.messages = 0
         self.markets = markets_of(desk)
         self._listener = listener
@@ -111,16 +113,15 @@ class Engine:
 
     def on_event(self, event: MarketEvent) -> None:
         """Takes in one market event, after the timers that are due by its time."""
-        if event.event_us > self.now_us:
-            self._reach(event.event_us)
+        self.event_us = event_us = event.event_us
+        if event_us > self.now_us or self._timers.next_us <= self.now_us:
+            self._reach(event_us)
         self.messages += 1
-        self.event_us = event.event_us
         self._handlers[type(event)](event)
 
     def on_time(self, now_us: int) -> None:
         """Runs the timers that are due; time may pass without events."""
-        if now_us > self.now_us:
-            self._reach(now_us)
+        self._reach(now_us)
 
     def on_commands(self) -> int:
         """Carries out the commands that have come in; returns how many exits were sent. Raises RedisAway."""
@@ -145,10 +146,11 @@ class Engine:
     def _reach(self, now_us: int) -> None:
         if self.now_us == 0:
             self._sample_at(now_us // MICROSECONDS + 1)
-        while self._timers.next_us <= now_us:
+        self._aim_us = max(self._aim_us, now_us)
+        while self._timers.next_us <= self._aim_us:
             self.now_us = max(self.now_us, self._timers.next_us)
             self._timers.run_until(self._timers.next_us)
-        self.now_us = max(self.now_us, now_us)
+        self.now_us = self._aim_us
 
     def _sample_at(self, second: int) -> None:
         self._timers.at(second * MICROSECONDS, timers.SAMPLE, "", self._sample)
@@ -156,7 +158,8 @@ class Engine:
     def _sample(self, at_us: int) -> None:
         for signal in self._signals:
             signal.sample(at_us)
-        self._sample_at(at_us // MICROSECONDS + 1)
+        overslept = self._aim_us - at_us > OVERSLEPT_US
+        self._sample_at((self._aim_us if overslept else at_us) // MICROSECONDS + 1)
 
     def _on_top(self, event: TopOfBook) -> None:
         market = self.markets.get(event.instrument)

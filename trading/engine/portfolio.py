@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from trading.domain.errors import ConservationBroken
 from trading.domain.funding import FundingPayment
 from trading.domain.orders import Order
 from trading.domain.outcome import metrics_of, result_of
@@ -114,9 +115,27 @@ class Portfolio:
         before = self.trades.get(trade.id)
         trade = settled(trade, self.causes.get(trade.id), at_us)
         trade = msgspec.structs.replace(trade, version=before.version + 1 if before else 1)
-        state = state_after(self.state, before, trade)
+        try:
+            state = state_after(self.state, before, trade)
+            self.store.commit(self._transition(before, trade, state, at_us, funding))
+        except (ConservationBroken, StateMoved, StepConflict, StepRefused) as error:
+            self.halt(str(error))
+            return None
+        self.state = state
+        self._keep(before, trade)
+        self._listener(self.prefix, before, trade)
+        return trade
+
+    def _transition(
+        self,
+        before: Trade | None,
+        trade: Trade,
+        state: PortfolioState,
+        at_us: int,
+        funding: tuple[FundingPayment, ...],
+    ) -> Transition:
         ended = ended_orders(before, trade)
-        transition = Transition(
+        return Transition(
             operation_id=f"{self.prefix}:{trade.id}:{trade.version}",
             at_us=at_us,
             state=None if state is self.state else state,
@@ -125,15 +144,6 @@ class Portfolio:
             metrics=tuple(metrics_of(trade, order, self.markets[order.instrument].venue) for order in ended),
             funding=funding,
         )
-        try:
-            self.store.commit(transition)
-        except (StateMoved, StepConflict, StepRefused) as error:
-            self.halt(str(error))
-            return None
-        self.state = state
-        self._keep(before, trade)
-        self._listener(self.prefix, before, trade)
-        return trade
 
     def block(self, pair: PairKey, until_us: int) -> None:
         """No entries of a pair before `until_us`."""

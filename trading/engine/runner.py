@@ -32,6 +32,7 @@ from trading.stores.errors import LeaseHeld, LeaseLost, RedisAway
 POLL_SECONDS = 0.02
 REST_SECONDS = 0.01  # between two polls: events come in batches, which halves the cost of a busy feed
 LEASE_WAIT_SECONDS = 1.0
+SAY_AGAIN_US = 30 * MICROSECONDS  # how often an engine without a lease says that it waits
 SKIP_US = 1 * MICROSECONDS  # how long what is merely shown is left alone after Redis was away
 
 COMMANDS_EVERY_US = 50_000
@@ -89,7 +90,8 @@ class Job:
 
 class Runner:
     """One engine process. `grace_us` is how long after its event time an event may arrive and still come before the
-    timers of that time: the way from a real exchange takes a while."""
+    timers of that time: the way from a real exchange takes a while. `publish_desk` shows the monitor the settings, once
+    the lease is held: an engine that does nothing must not change what the monitor decides by."""
 
     def __init__(
         self,
@@ -101,6 +103,7 @@ class Runner:
         stopping: threading.Event,
         shard: str,
         grace_us: int = 0,
+        publish_desk: Callable[[], object] = lambda: None,
     ) -> None:
         self._desk = desk
         self._open_feed = open_feed
@@ -110,7 +113,9 @@ class Runner:
         self._stopping = stopping
         self._shard = shard
         self._grace_us = grace_us
+        self._publish_desk = publish_desk
         self._transitions = 0
+        self._say_again_us = 0
         self._engine: Engine | None = None
 
     def run(self) -> dict[str, Any]:
@@ -136,6 +141,7 @@ class Runner:
                     "leg_outs": each.state.leg_out_count,
                     "net_pnl": str(each.state.cumulative_pnl),
                     "halted": each.halted,
+                    "entries_stopped": each.entries_stopped,
                 }
                 for each in portfolios
             },
@@ -145,15 +151,20 @@ class Runner:
         try:
             self._patience.take_lease()
         except (LeaseHeld, RedisAway) as error:
-            logger.warning("engine_waits", reason=str(error))
+            now_us = self._clock.now_us()
+            if now_us >= self._say_again_us:
+                self._say_again_us = now_us + SAY_AGAIN_US
+                logger.warning("engine_waits", reason=str(error))
             self._stopping.wait(LEASE_WAIT_SECONDS)
             return False
+        self._say_again_us = 0
         return True
 
     def _trade_under_lease(self) -> None:
         """Opens the feed anew each time: an engine that begins with empty books needs the feed's snapshots."""
         engine = self._engine = self._new_engine()
         try:
+            self._publish_desk()
             with contextlib.closing(self._open_feed()) as feed:
                 engine.start(self._clock.now_us())
                 logger.info("engine_started", feed=feed.name, **self.report())

@@ -1,6 +1,7 @@
 """Entries: what the signal asks for is sent once, at the passive prices, within limits and capital."""
 
 from decimal import Decimal
+from types import SimpleNamespace
 
 from tests.trading.engine.scene import ALPHA, BETA, D, Scene, desk, strategy, us
 from trading.domain.orders import OrderStatus, Side
@@ -127,6 +128,17 @@ def test_the_baseline_forgets_what_is_older_than_its_span() -> None:
     assert baseline.mean_bps(4_000_000) == D(5)  # (2 + 3 + 10) / 3
     baseline.add(6_000_000, None)
     assert baseline.mean_bps(6_000_000) is None  # one of three seconds is known
+
+
+def test_a_night_of_sleep_is_not_sampled_second_by_second() -> None:
+    scene = Scene(desk(strategy(signal="basis", baseline_seconds=4)))
+    scene.time(1000)
+    sampled: list[int] = []
+    scene.engine._signals = [SimpleNamespace(sample=sampled.append)]  # type: ignore[list-item]
+    scene.time(8 * 3_600_000)
+    assert sampled == [us(2000)]
+    scene.time(8 * 3_600_000 + 2_000)
+    assert sampled[1:] == [us(8 * 3_600_000 + 1_000), us(8 * 3_600_000 + 2_000)]
 
 
 def test_an_unanswered_entry_times_out_and_counts_as_no_trade() -> None:

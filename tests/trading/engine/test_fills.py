@@ -46,6 +46,16 @@ def test_a_print_at_the_instant_of_acceptance_does_not_count() -> None:
     assert scene.trade.long_order.status is OrderStatus.FILLED
 
 
+def test_an_order_without_latency_rests_before_the_next_event_of_the_same_instant() -> None:
+    quick = desk(alpha=venue("alpha", order_latency_us=0))
+    scene = Scene(quick)
+    scene.open_trade()
+    scene.top(2100, ALPHA, "49970.0", "49980.0")  # an order that arrived after this would cross
+    order = scene.portfolio.current(scene.trade.id)
+    assert order is not None
+    assert (order.long_order.accepted_us, order.long_order.filled_quantity) == (us(2100), 0)
+
+
 def test_a_repeated_print_counts_once() -> None:
     scene = Scene()
     scene.open_trade()

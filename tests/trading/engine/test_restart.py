@@ -1,5 +1,7 @@
 """A restart on a live market: the gap counts nothing, entries are cancelled, a filled leg is hedged, exits go on."""
 
+import msgspec
+
 from tests.trading.engine.scene import ALPHA, BETA, D, Scene, us
 from trading.domain.orders import Leg, OrderStatus, Role
 from trading.domain.trades import TradeStatus
@@ -128,6 +130,17 @@ def test_a_portfolio_that_another_program_moved_stops_alone_and_is_loaded_again(
     assert scene.portfolio.halted is None
     scene.time(9100)
     assert (scene.trade.status, scene.trade.exit_reason) == (TradeStatus.CLOSED, "restart")
+
+
+def test_a_state_that_does_not_add_up_stops_the_portfolio_and_nothing_is_written() -> None:
+    scene = Scene()
+    scene.portfolio.state = msgspec.structs.replace(scene.portfolio.state, available_capital=D(20_001))
+    scene.time(1000)
+    scene.top(1050, ALPHA, "49990.0", "50000.0")
+    scene.time(2000)
+    scene.top(2100, BETA, "50200.0", "50210.0")
+    assert scene.portfolio.halted == "available 19001 + open 1000 = 20001, not 20000 USD"
+    assert (scene.store.log, scene.portfolio.trades) == ([], {})
 
 
 def test_trades_that_the_state_does_not_account_for_stop_new_entries() -> None:

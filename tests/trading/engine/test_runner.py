@@ -27,7 +27,7 @@ from trading.config import load_desk
 from trading.domain.trades import TradeStatus
 from trading.engine.clock import SystemClock
 from trading.engine.patience import Patience, PatientStore
-from trading.engine.runner import Runner, Stores
+from trading.engine.runner import Job, Runner, Stores
 from trading.market.feed import open_feed
 from trading.stores import keys
 from trading.stores.command_store import CommandStore
@@ -45,6 +45,21 @@ def wait_until(true: Callable[[], object], what: str) -> None:
     while not true():
         assert time.monotonic() < deadline, f"waited {SECONDS_MAX} s until {what}"
         time.sleep(0.02)
+
+
+def test_what_is_merely_shown_is_left_alone_for_a_second_after_redis_was_away() -> None:
+    tried: list[int] = []
+
+    def away() -> None:
+        tried.append(1)
+        raise RedisAway("Redis did not answer")
+
+    shown, kept = Job(100_000, away, may_skip=True), Job(100_000, away)
+    for now_us in (1, 500_000, 999_999, 1_000_001):
+        shown.run_if_due(now_us)
+    assert len(tried) == 2
+    with pytest.raises(RedisAway):
+        kept.run_if_due(1)
 
 
 class UnlockedLease:
