@@ -54,7 +54,8 @@ def engine_runner(options: dict[str, Any], stopping: threading.Event) -> Runner:
     feed = options["feed"] or settings.PAPERDESK_FEED
     kind = feed.partition(":")[0]
     shard = options["shard"]
-    desk = shard_of(load_desk(options["strategy"], DEFAULTS.get(kind, "synthetic")), shard)
+    whole = load_desk(options["strategy"], DEFAULTS.get(kind, "synthetic"))
+    desk = shard_of(whole, shard)
     clock = SystemClock()
     wiring.redis_client()
     refuse_unsafe_redis(settings.REDIS_URL)
@@ -72,6 +73,7 @@ def engine_runner(options: dict[str, Any], stopping: threading.Event) -> Runner:
         stopping=stopping,
         shard=shard,
         grace_us=GRACE_US.get(kind, 0),
+        publish_desk=lambda: wiring.desk_store().publish(whole),
     )
 
 
