@@ -47,6 +47,20 @@ def addresses(environment: Mapping[str, str]) -> dict[str, Any]:
     return shown
 
 
+def moving_snapshot(client: redis.Redis) -> dict[str, Any]:
+    """The first of two snapshots of the monitor that differ: engine, beat and monitor are at work."""
+    seen: list[dict[str, Any]] = []
+    deadline = time.monotonic() + UP_SECONDS_MAX
+    while len(seen) < 2:
+        assert time.monotonic() < deadline, "the monitor published no two snapshots"
+        raw = client.get("paperdesk:snapshot")
+        if raw and (snapshot := json.loads(raw)) not in seen:
+            seen.append(snapshot)
+        time.sleep(0.2)
+    assert seen[0]["seq"] < seen[1]["seq"]
+    return seen[0]
+
+
 def stop(desk: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """Press Ctrl-C and wait; return what is still alive of the desk's processes."""
     family = psutil.Process(desk.pid).children(recursive=True)
@@ -79,6 +93,8 @@ def test_a_desk_comes_up_is_found_and_stops_and_a_second_run_finds_its_data(
             with redis.Redis.from_url(shown["redis_url"]) as client:
                 assert client.get("kept") == (None if run == "first" else b"1")
                 client.set("kept", "1")
+                first = moving_snapshot(client)
+                assert first["portfolios"] and first["markets"]
             assert stop(desk) == []
         assert not (data / "desk.json").exists()
         passwords.append(re.findall(r"^  (analyst|staff|admin) +(\S+)$", output.read_text(), flags=re.M))
