@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import orjson
@@ -121,8 +122,8 @@ def open_trade(strategy: Strategy) -> Trade:
 def documents_loop(client: redis.Redis, keys: PortfolioKeys) -> float:
     """The documents' monitoring loop: the unrealised P&L of every trade, read one by one."""
     total = 0.0
-    for trade_id in client.smembers(keys.active_trades):
-        trade = orjson.loads(client.get(keys.active_trade(trade_id.decode())))
+    for trade_id in cast(set[bytes], client.smembers(keys.active_trades)):
+        trade = orjson.loads(cast(bytes, client.get(keys.active_trade(trade_id.decode()))))
         size = trade["long_order"]["size"]
         total += size * (60_000 - trade["entry_long_price"]) + size * (trade["entry_short_price"] - 60_000)
     return total

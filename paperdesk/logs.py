@@ -34,7 +34,11 @@ def logging_settings(form: str) -> dict[str, Any]:
         "formatters": {"line": line},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {name: {"level": "INFO"} for name in ("trading", "results", "paperdesk")},
+        "loggers": {
+            **{name: {"level": "INFO"} for name in ("trading", "results", "paperdesk")},
+            # Both warn at every attempt while ClickHouse is away, which the sync reports once.
+            **{name: {"level": "ERROR"} for name in ("clickhouse_connect", "urllib3.connectionpool")},
+        },
     }
 
 

@@ -9,10 +9,8 @@ import time
 from collections.abc import Callable
 from functools import cache
 
-import redis
 from django.conf import settings
 
-from paperdesk.errors import ConfigurationError
 from results.domain.tolerances import Tolerances
 from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.look import Keeper
@@ -24,31 +22,12 @@ from results.pipeline.verify_sources import ClickHouseRows, DjangoRows
 from results.stores.clickhouse import ClickHouse
 from results.stores.failures import ClickHouseAway
 from results.stores.gate import Gate
-
-# Redis is beside us or in the same network; a batch of 2,000 entries takes some 20 ms. A dead peer must not hold the
-# sync for longer than the period of its beat or two.
-REDIS_CONNECT_SECONDS_MAX = 2.0
-REDIS_ANSWER_SECONDS_MAX = 5.0
-REDIS_HEALTH_SECONDS = 10
+from trading.wiring import redis_client
 
 
 def now_us() -> int:
     """The wall clock in microseconds UTC."""
     return time.time_ns() // 1_000
-
-
-@cache
-def redis_client() -> redis.Redis:
-    """The desk's Redis; answers bytes. Raises ConfigurationError when there is none."""
-    if not settings.REDIS_URL:
-        raise ConfigurationError("REDIS_URL is not set and no desk is running")
-    return redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_connect_timeout=REDIS_CONNECT_SECONDS_MAX,
-        socket_timeout=REDIS_ANSWER_SECONDS_MAX,
-        socket_keepalive=True,
-        health_check_interval=REDIS_HEALTH_SECONDS,
-    )
 
 
 @cache

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, ClassVar
 
-from django.conf import settings
 from drf_spectacular.utils import extend_schema, extend_schema_view
-from redis import Redis
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from paperdesk.rest import ViewPermission, refuse_unknown
+from trading import wiring
 from trading.live_portfolios import live_portfolios
 from trading.models import PortfolioSnapshot
 from trading.stores.errors import RedisAway
-
-ANSWER_SECONDS_MAX = 2.0  # a client waits no longer for a server that is away
 
 
 class DeskAway(APIException):
@@ -26,15 +22,6 @@ class DeskAway(APIException):
 
     status_code = 503
     default_code = "desk_away"
-
-
-@cache
-def desk_redis() -> Redis:
-    """This process's connection to the desk's Redis. Raises RedisAway when none is known."""
-    if not settings.REDIS_URL:
-        raise RedisAway("no Redis is set up, so there is no desk to ask")
-    seconds = ANSWER_SECONDS_MAX
-    return Redis.from_url(settings.REDIS_URL, socket_timeout=seconds, socket_connect_timeout=seconds)
 
 
 def _number(said: str) -> serializers.FloatField:
@@ -107,6 +94,6 @@ class PortfolioViewSet(viewsets.ViewSet):
 
 def _portfolios() -> list[dict[str, Any]]:
     try:
-        return live_portfolios(desk_redis())
+        return live_portfolios(wiring.page_redis_client())
     except RedisAway as error:
         raise DeskAway(str(error)) from None

@@ -5,6 +5,7 @@ import { age, clock } from "./format.js";
 const TICK_LATE_MS = 3_000; // the watchdog's limit: a tick is due every second
 const FEED_LATE_MS = 5_000;
 const SYNC_LATE_MS = 15_000; // a sync is due every three seconds
+const VERIFY_LATE_MS = 150_000; // a verification is due every minute
 const WAIT_WORDS = { duckdb: "DuckDB", django: "the Django tables", clickhouse: "ClickHouse" };
 
 const banner = document.getElementById("banner");
@@ -59,6 +60,14 @@ export class Status {
     const tickAge = tick ? Math.max(0, this.now() - tick.at_us / 1000) : null;
     this.part("tick", tick ? stateOf(tickAge, TICK_LATE_MS) : "unknown", tick ? `${age(tickAge)} ago, took ${tick.duration_ms.toFixed(1)} ms` : "none yet");
     for (const name of Object.keys(WAIT_WORDS)) this.paintSync(name, sync?.[name], since);
+    this.paintVerify(sync?.verify, since);
+  }
+
+  paintVerify(verify, since) {
+    if (!verify || verify.age_ms === null) return this.part("verify", "unknown", "not yet");
+    const verifiedAge = verify.age_ms + since;
+    if (verify.error) return this.part("verify", "bad", verify.error);
+    this.part("verify", stateOf(verifiedAge, VERIFY_LATE_MS), `${age(verifiedAge)} ago`);
   }
 
   paintFeed(feed, since) {

@@ -22,7 +22,7 @@ from paperdesk.roles import ANALYST
 from results.models import ResultMetrics, TradeReconciliation, TradeReconciliationBreak, TradeResult
 from tests.web.conftest import ANONYMOUS
 from tests.web.rows import NOON, row
-from trading import api_portfolios
+from trading import wiring
 from trading.models import DailyMetrics, FundingPayment, LegOutEvent, PaperTrade, PortfolioSnapshot
 from trading.stores import keys
 
@@ -238,7 +238,7 @@ def answered(analyst: Client, address: str) -> Any:
 
 def test_portfolios_are_503_while_redis_is_away(analyst: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = redis.Redis(port=free_port(), socket_connect_timeout=1)
-    monkeypatch.setattr(api_portfolios, "desk_redis", lambda: nobody)
+    monkeypatch.setattr(wiring, "page_redis_client", lambda: nobody)
     answer = analyst.get("/api/v1/portfolios/")
     assert answer.status_code == 503
     assert "Redis did not answer to reading the portfolios" in answer.json()["detail"]

@@ -14,6 +14,7 @@ FOLLOWER_NAMES = {
     "clickhouse": "ClickHouse",
     "reconcile": "the reconciler",
 }
+VERIFIER = "verify"
 UNREADABLE_SHOWN_MAX = 5
 
 
@@ -35,7 +36,11 @@ def _feed(feed: Mapping[str, Any]) -> list[str]:
 def _followers(followers: Mapping[str, Mapping[str, Any]]) -> list[str]:
     found = []
     for name, state in followers.items():
-        if state.get("error"):
+        if not state.get("error"):
+            continue
+        if name == VERIFIER:
+            found.append(f"The stores do not agree: {state['error']}; see manage.py verify_stores.")
+        else:
             since = clock_time(state["since_us"]) if state.get("since_us") else "an unknown time"
             label = FOLLOWER_NAMES.get(name, name)
             found.append(f"{label[0].upper()}{label[1:]} is in trouble since {since}; {state['lag']} rows wait.")

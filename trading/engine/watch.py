@@ -24,7 +24,7 @@ from trading.stores.lease import Lease
 from trading.stores.market_store import MarketQuote, MarketStore
 from trading.stores.monitor_store import MonitorStore, SnapshotStore
 
-FOLLOWERS_SHOWN = ("duckdb", "django", "clickhouse", "reconcile")
+SYNC_SHOWN = ("duckdb", "django", "clickhouse", "reconcile", "verify")
 
 
 class Watch:
@@ -79,7 +79,7 @@ class Watch:
         now_us = tick.at_us
         feed = feed_part(self._market.feed(), now_us)
         states = self._snapshots.sync()
-        followers = {name: follower_part(states[name], now_us) for name in FOLLOWERS_SHOWN if name in states}
+        followers = {name: follower_part(states[name], now_us) for name in SYNC_SHOWN if name in states}
         unreadable = {key: error for store in self._stores.values() for key, error in store.unreadable.items()}
         markets = [market_part(name, quote, now_us) for name, quote in tick.quotes.items()]
         return snapshot(tick, now_us // 1_000, feed, followers, markets, alarms(feed, followers, unreadable))

@@ -1,0 +1,124 @@
+"""The monitor at work on a real Redis: turns, lease, snapshot and alarms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from paperdesk.tables import TABLES
+from tests.trading.engine.test_monitor import active_trade, desk, quote
+from trading.domain.portfolio import PortfolioState
+from trading.engine.alarms import alarms
+from trading.engine.clock import EventClock
+from trading.engine.watch import Watch
+from trading.stores import keys
+from trading.stores.command_store import CommandStore
+from trading.stores.desk_store import DeskStore
+from trading.stores.errors import WireError
+from trading.stores.keys import PortfolioKeys
+from trading.stores.lease import Lease
+from trading.stores.market_store import MarketStore
+from trading.stores.monitor_store import MonitorStore, SnapshotStore
+from trading.stores.outbox import Outbox
+from trading.stores.portfolio_store import PortfolioStore
+from trading.stores.transition import Transition
+
+NOON_US = 20_000 * 86_400_000_000 + 43_200_000_000
+KEYS = PortfolioKeys("strategy")
+
+
+def watch_of(client: redis.Redis, owner: str = "one") -> tuple[Watch, list[str]]:
+    announced: list[str] = []
+    outbox = Outbox(TABLES)
+    watch = Watch(
+        DeskStore(client),
+        lambda prefix, lease: MonitorStore(client, prefix, outbox, lease),
+        MarketStore(client),
+        CommandStore(client),
+        SnapshotStore(client),
+        Lease(client, "monitor", owner),
+        EventClock(NOON_US),
+        lambda: announced.append(owner),
+    )
+    return watch, announced
+
+
+@pytest.fixture
+def running(redis_client: redis.Redis) -> redis.Redis:
+    """A Redis in which an engine has opened one trade that is far above its profit target."""
+    DeskStore(redis_client).publish(desk())
+    store = PortfolioStore(redis_client, "strategy", Outbox(TABLES))
+    state = PortfolioState.new(active_trade().position_size_usd * 4, NOON_US)
+    store.create(state, "Test")
+    trade = msgspec.structs.replace(active_trade(), id="0b0f6c3e-8f5e-4a52-b1a2-0d5f0a4b1c11")
+    store.commit(Transition(operation_id="open", at_us=NOON_US, state=state.opened(trade), trades=(trade,)))
+    MarketStore(redis_client).publish({"a:BTCUSDT": quote("42900"), "b:BTCUSDT": quote("42000")})
+    return redis_client
+
+
+def test_a_turn_writes_metrics_asks_for_exits_and_publishes_a_snapshot(running: redis.Redis) -> None:
+    watch, announced = watch_of(running)
+    tick = watch.turn()
+    assert tick is not None and announced == ["one"]
+    assert [command.reason for command in CommandStore(running).read("0/1")] == ["profit_target"]
+    snapshot = msgspec.json.decode(SnapshotStore(running).newest() or b"")
+    part = snapshot["portfolios"][0]
+    assert part["metrics"] == msgspec.json.decode(running.get(KEYS.metrics))  # type: ignore[arg-type]
+    assert part["metrics"]["active_trade_count"] == len(part["trades"]) == 1
+    assert (
+        part["trades"][0]["unrealised_usd"]
+        == msgspec.json.decode(
+            running.hget(KEYS.marks, part["trades"][0]["id"])  # type: ignore[arg-type]
+        )["unrealised_usd"]
+    )
+
+
+def test_a_turn_writes_the_day_durably_at_first_sight(running: redis.Redis) -> None:
+    watch_of(running)[0].turn()
+    entries: Any = running.xrange(keys.OUTBOX)
+    tables = [fields[b"table"] for _, fields in entries]
+    assert tables == [b"paper_trade", b"daily_metrics", b"portfolio_snapshot"]
+    assert msgspec.json.decode(running.get(KEYS.daily))["trades_executed"] == 0  # type: ignore[arg-type]
+
+
+def test_a_second_monitor_does_nothing_until_the_first_lets_go(running: redis.Redis) -> None:
+    first, second = watch_of(running)[0], watch_of(running, "two")[0]
+    assert first.turn() is not None
+    assert second.turn() is None
+    first.release()
+    assert second.turn() is not None
+    assert first.turn() is None
+
+
+def test_without_an_engine_there_is_nothing_to_watch(redis_client: redis.Redis) -> None:
+    watch, announced = watch_of(redis_client)
+    assert watch.turn() is None and announced == []
+
+
+def test_a_settings_record_that_cannot_be_read_is_an_error_with_its_key(redis_client: redis.Redis) -> None:
+    redis_client.set(keys.DESK, b'{"venues": 3}')
+    with pytest.raises(WireError, match="paperdesk:desk: .*venues"):
+        watch_of(redis_client)[0].turn()
+
+
+def test_an_unreadable_trade_is_an_alarm_and_not_the_end_of_the_turn(running: redis.Redis) -> None:
+    running.sadd(KEYS.active_trades, "stray")
+    watch_of(running)[0].turn()
+    shown = msgspec.json.decode(SnapshotStore(running).newest() or b"")
+    assert any("strategy:trades:active:stray" in alarm for alarm in shown["alarms"])
+    assert len(shown["portfolios"][0]["trades"]) == 1
+
+
+def test_alarms_name_what_is_silent_away_or_different() -> None:
+    away = {"lag": 312, "error": "refused", "since_us": NOON_US + 1_000_000, "age_ms": 9}
+    differ = {"lag": 0, "error": "3 rows differ between the stores", "since_us": None, "age_ms": 9}
+    found = alarms({"age_ms": 4_200}, {"clickhouse": away, "verify": differ}, {})
+    assert found == [
+        "The feed has been silent for 4 s.",
+        "ClickHouse is in trouble since 12:00:01 UTC; 312 rows wait.",
+        "The stores do not agree: 3 rows differ between the stores; see manage.py verify_stores.",
+    ]
+    assert alarms({"age_ms": 40}, {"clickhouse": away | {"error": None}}, {}) == []
