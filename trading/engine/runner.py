@@ -238,4 +238,4 @@ class Runner:
             about["reason"] = after.exit_reason
         if after.actual_profit_usd is not None:
             about["net_usd"] = str(after.actual_profit_usd)
-        logger.info(f"trade_{after.status.value.lower()}", **about)
+        logger.debug(f"trade_{after.status.value.lower()}", **about)
