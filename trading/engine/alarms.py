@@ -19,10 +19,14 @@ UNREADABLE_SHOWN_MAX = 5
 
 
 def alarms(
-    feed: Mapping[str, Any], followers: Mapping[str, Mapping[str, Any]], unreadable: Mapping[str, object]
+    feed: Mapping[str, Any],
+    troubles: Mapping[str, str],
+    followers: Mapping[str, Mapping[str, Any]],
+    unreadable: Mapping[str, object],
 ) -> list[str]:
-    """The sentences, worst first; `feed` and `followers` as the snapshot shows them."""
-    return [*_feed(feed), *_followers(followers), *_unreadable(unreadable)]
+    """The sentences, worst first; `feed` and `followers` as the snapshot shows them, `troubles` by prefix."""
+    halted = [f"Portfolio {prefix} does not trade: {reason}" for prefix, reason in sorted(troubles.items())]
+    return [*_feed(feed), *halted, *_followers(followers), *_unreadable(unreadable)]
 
 
 def _feed(feed: Mapping[str, Any]) -> list[str]:

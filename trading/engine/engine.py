@@ -136,8 +136,15 @@ class Engine:
         return self._publication.publish(max(self.now_us, self._clock.now_us()))
 
     def publish_feed(self, name: str) -> None:
-        """Publishes how the feed does. Raises RedisAway."""
-        self._publication.publish_feed(name, self.event_us, self._clock.now_us(), self.messages)
+        """Publishes how the feed does, and which portfolios do not trade. Raises RedisAway."""
+        troubles = {prefix: each.halted or each.entries_stopped for prefix, each in self.portfolios.items()}
+        self._publication.publish_feed(
+            name,
+            self.event_us,
+            self._clock.now_us(),
+            self.messages,
+            {prefix: trouble for prefix, trouble in troubles.items() if trouble},
+        )
 
     def checkpoint(self) -> int:
         """Writes the queue progress of every portfolio that has some; returns of how many. Raises RedisAway."""

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+import msgspec
+
 from trading.domain.orders import Side
 from trading.domain.units import MICROSECONDS
 from trading.engine.markets import Market
@@ -35,6 +37,7 @@ class Publication:
         self._store = store
         self._markets = tuple(markets)
         self._states: dict[str, str] = {}
+        self._received_us = 0
         self._points: deque[tuple[int, int]] = deque(maxlen=RATE_POINTS_MAX)
 
     def publish(self, now_us: int) -> int:
@@ -54,20 +57,23 @@ class Publication:
                 self._states[market.instrument.id] = quotes[market.instrument.id].state
         return len(quotes)
 
-    def publish_feed(self, name: str, event_us: int, received_us: int, messages: int) -> None:
-        """Publishes the feed's newest event time, when it came, and how many messages per second come. Raises
-        RedisAway."""
-        self._points.append((received_us, messages))
+    def publish_feed(self, name: str, event_us: int, now_us: int, messages: int, troubles: Mapping[str, str]) -> None:
+        """Publishes the feed's newest event time, when it came, how many messages per second come, and why a
+        portfolio (by prefix) does not trade. Raises RedisAway."""
+        if not self._points or self._points[-1][1] != messages:
+            self._received_us = now_us
+        self._points.append((now_us, messages))
         since_us, before = self._points[0]
-        passed_us = received_us - since_us
+        passed_us = now_us - since_us
         rate = (messages - before) * MICROSECONDS / passed_us if passed_us > 0 else 0.0
         self._store.publish_feed(
             {
                 "name": name,
                 "event_us": event_us,
-                "received_us": received_us,
+                "received_us": self._received_us,
                 "messages": messages,
                 "rate_per_second": round(rate, 1),
+                "troubles": msgspec.json.encode(troubles).decode(),
             }
         )
 

@@ -41,7 +41,6 @@ FEED_EVERY_US = 250_000
 CHECKPOINT_EVERY_US = 250_000
 LEASE_EVERY_US = 1_500_000  # a lease lives 5 s: two renewals may be lost
 RELOAD_EVERY_US = 2_000_000
-REPORT_EVERY_US = 60_000_000
 
 logger = structlog.get_logger(__name__)
 
@@ -147,6 +146,17 @@ class Runner:
             },
         }
 
+    @staticmethod
+    def _brief(engine: Engine) -> dict[str, int]:
+        """The engine in one log line, over all portfolios."""
+        portfolios = engine.portfolios.values()
+        return {
+            "messages": engine.messages,
+            "open_trades": sum(len(each.trades) for each in portfolios),
+            "closed_trades": sum(each.state.total_trades for each in portfolios),
+            "leg_outs": sum(each.state.leg_out_count for each in portfolios),
+        }
+
     def _lease_taken(self) -> bool:
         try:
             self._patience.take_lease()
@@ -167,7 +177,7 @@ class Runner:
             self._publish_desk()
             with contextlib.closing(self._open_feed()) as feed:
                 engine.start(self._clock.now_us())
-                logger.info("engine_started", feed=feed.name, **self.report())
+                logger.info("engine_started", feed=feed.name, **self._brief(engine))
                 self._loop(engine, feed)
             self._finish(engine)
         except LeaseLost as lost:
@@ -183,7 +193,7 @@ class Runner:
     def _finish(self, engine: Engine) -> None:
         engine.checkpoint()
         engine.publish()
-        logger.info("engine_stopped", **self.report())
+        logger.info("engine_stopped", **self._brief(engine))
 
     def _new_engine(self) -> Engine:
         prefixes = [strategy.prefix for strategy in self._desk.strategies]
@@ -218,7 +228,6 @@ class Runner:
             Job(FEED_EVERY_US, lambda: engine.publish_feed(feed.name), may_skip=True),
             Job(CHECKPOINT_EVERY_US, engine.checkpoint),
             Job(RELOAD_EVERY_US, lambda: self._reload(engine)),
-            Job(REPORT_EVERY_US, lambda: logger.info("engine_runs", **self.report())),
         ]
 
     def _reload(self, engine: Engine) -> None:

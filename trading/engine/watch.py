@@ -77,12 +77,14 @@ class Watch:
     def snapshot(self, tick: Tick) -> dict[str, Any]:
         """The snapshot of a tick, with feed, followers and alarms as they are now."""
         now_us = tick.at_us
-        feed = feed_part(self._market.feed(), now_us)
+        status = self._market.feed()
+        feed = feed_part(status, now_us)
+        troubles = msgspec.json.decode(status.get("troubles", "{}"), type=dict[str, str])
         states = self._snapshots.sync()
         followers = {name: follower_part(states[name], now_us) for name in SYNC_SHOWN if name in states}
         unreadable = {key: error for store in self._stores.values() for key, error in store.unreadable.items()}
         markets = [market_part(name, quote, now_us) for name, quote in tick.quotes.items()]
-        return snapshot(tick, now_us // 1_000, feed, followers, markets, alarms(feed, followers, unreadable))
+        return snapshot(tick, now_us // 1_000, feed, followers, markets, alarms(feed, troubles, followers, unreadable))
 
     def _ready(self) -> Monitor | None:
         desk = self._desks.read()

@@ -66,7 +66,8 @@ class MarketStore:
         return {name: _quote(keys.market(name), fields) for name, fields in zip(names, hashes, strict=True)}
 
     def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
-        """Replaces fields of the feed's status: `name`, `event_us`, `received_us`, `messages`, `rate_per_second`."""
+        """Replaces fields of the feed's status: `name`, `event_us`, `received_us`, `messages`, `rate_per_second`, and
+        `troubles`, a JSON object of sentences by prefix."""
         fields: dict[Any, Any] = dict(status)
         with answering("publishing the feed's status"):
             self._client.hset(keys.FEED, mapping=fields)

@@ -70,7 +70,18 @@ def test_the_feed_status_tells_the_rate_of_messages() -> None:
         "received_us": us(2000),
         "messages": 30,
         "rate_per_second": 15.0,  # 30 messages in 2 s
+        "troubles": "{}",
     }
+    scene.clock.move_to(us(3000))
+    scene.engine.publish_feed("test")
+    assert scene.quotes.feed[-1]["received_us"] == us(2000)  # nothing has come since
+
+
+def test_the_feed_status_names_a_portfolio_that_does_not_trade() -> None:
+    scene = Scene()
+    scene.engine.portfolios["strategy"].halt("strategy:portfolio:state has moved")
+    scene.engine.publish_feed("test")
+    assert scene.quotes.feed[-1]["troubles"] == '{"strategy":"strategy:portfolio:state has moved"}'
 
 
 def test_nothing_is_entered_after_a_gap_before_the_book_is_known_again() -> None:

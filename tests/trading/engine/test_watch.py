@@ -115,10 +115,11 @@ def test_an_unreadable_trade_is_an_alarm_and_not_the_end_of_the_turn(running: re
 def test_alarms_name_what_is_silent_away_or_different() -> None:
     away = {"lag": 312, "error": "refused", "since_us": NOON_US + 1_000_000, "age_ms": 9}
     differ = {"lag": 0, "error": "3 rows differ between the stores", "since_us": None, "age_ms": 9}
-    found = alarms({"age_ms": 4_200}, {"clickhouse": away, "verify": differ}, {})
+    found = alarms({"age_ms": 4_200}, {"strategy": "state has moved"}, {"clickhouse": away, "verify": differ}, {})
     assert found == [
         "The feed has been silent for 4 s.",
+        "Portfolio strategy does not trade: state has moved",
         "ClickHouse is in trouble since 12:00:01 UTC; 312 rows wait.",
         "The stores do not agree: 3 rows differ between the stores; see manage.py verify_stores.",
     ]
-    assert alarms({"age_ms": 40}, {"clickhouse": away | {"error": None}}, {}) == []
+    assert alarms({"age_ms": 40}, {}, {"clickhouse": away | {"error": None}}, {}) == []
