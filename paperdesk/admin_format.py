@@ -1,6 +1,7 @@
 """How the admin shows values: exact in a row's own page, short in lists with the exact value on hover.
 
-Only displays round (ruling 3): lists show money and basis points with two decimals, everything else as it is stored.
+Only displays round (ruling 3): lists show money and basis points with two decimals and times to the millisecond,
+everything else as it is stored.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from paperdesk.mirror import ExactDecimalField
 from results.domain.units import plain, text_of
 
 CENT = Decimal("0.01")
+MILLISECONDS_CUT = 3  # digits that a list leaves out of a time's six decimals
 NOTHING = "–"
 # Gains and losses wear a colour; prices and sizes do not.
 SIGNED = frozenset({
@@ -47,7 +49,9 @@ def shown(field: models.Field[Any, Any], value: Any, brief: bool) -> Any:
     if isinstance(field, ExactDecimalField):
         return _number(field, value, brief)
     if isinstance(field, models.DateTimeField):
-        return format_html('<time class="when" datetime="{}">{}</time>', value.isoformat(), utc(value))
+        exactly = utc(value)
+        short = exactly[:-MILLISECONDS_CUT] if brief else exactly
+        return format_html('<time class="when" datetime="{}" title="{}">{}</time>', value.isoformat(), exactly, short)
     if isinstance(field, models.DateField):
         return value.isoformat()
     if isinstance(field, models.BooleanField):

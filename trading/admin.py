@@ -32,8 +32,8 @@ class PaperTradeAdmin(MirrorAdmin):
     """Trades, the latest entry first."""
 
     columns = (
-        "id", "entry_time", "symbol", "venues", "status", "actual_profit_usd", "exit_reason", "legged_out", "live_page",
-        "entry_spread_bps", "position_size_usd", "portfolio",
+        "id", "entry_time", "portfolio", "symbol", "venues", "status", "actual_profit_usd", "exit_reason", "live_page",
+        "legged_out", "entry_spread_bps", "position_size_usd",
     )  # fmt: skip
     sorted_by = "entry_time"
     further_columns = (venues, live_page)
