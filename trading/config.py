@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,9 @@ from typing import Any, Literal
 import msgspec
 
 from trading.domain.errors import ConfigurationError
-from trading.domain.strategy import Desk
+from trading.domain.instruments import Instrument, Venue
+from trading.domain.settings import read_as
+from trading.domain.strategy import Desk, Strategy
 
 Defaults = Literal["synthetic", "replay", "live"]
 
@@ -26,6 +29,11 @@ DEFAULTS: dict[Defaults, Path] = {
     "synthetic": FOLDER / "synthetic.toml",
     "replay": FOLDER / "binance.toml",
     "live": FOLDER / "live.toml",
+}
+_TABLES: dict[str, tuple[type[msgspec.Struct], Callable[[Mapping[str, Any]], str]]] = {
+    "venues": (Venue, lambda row: f"venue {row.get('name', '?')}"),
+    "instruments": (Instrument, lambda row: f"instrument {row.get('venue', '?')}:{row.get('symbol', '?')}"),
+    "strategies": (Strategy, lambda row: f"strategy {row.get('prefix', '?')}"),
 }
 _WHERE = re.compile(r" - at `\$(?P<path>[^`]*)`")
 _UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]*)`")
@@ -41,7 +49,7 @@ def load_desk(path: Path | str | None = None, defaults: Defaults = "synthetic") 
     settings: dict[str, Any] = {}
     try:
         settings = _with_copies(tomllib.loads(file.read_text(encoding="utf-8"), parse_float=_exact))
-        return msgspec.convert(settings, Desk, strict=False)
+        return desk_of(settings)
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -50,10 +58,24 @@ def load_desk(path: Path | str | None = None, defaults: Defaults = "synthetic") 
         raise ConfigurationError(f"{file}: not valid TOML: {error}") from None
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"{file}: {_sentence(str(error), settings)}") from None
-    except ArithmeticError:
-        raise ConfigurationError(f"{file}: a setting is nan or infinite") from None
     except ConfigurationError as error:
-        raise ConfigurationError(f"{file}: {error}") from None
+        raise ConfigurationError(f"{file}: {error}", error.field) from None
+
+
+def desk_of(settings: Mapping[str, Any]) -> Desk:
+    """The desk of plain settings: the tables of a file, or rows of a database.
+
+    Raises ConfigurationError naming the venue, instrument or strategy, the field and the value; msgspec's
+    ValidationError where it is not a table of settings at all.
+    """
+    tables = {name: _table(settings.get(name), kind, whose) for name, (kind, whose) in _TABLES.items()}
+    return msgspec.convert({**settings, **tables}, Desk, strict=False)
+
+
+def _table(rows: object, kind: type[msgspec.Struct], whose: Callable[[Mapping[str, Any]], str]) -> object:
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return rows
+    return tuple(read_as(kind, row, whose(row)) for row in rows)
 
 
 def _exact(number: str) -> Decimal:

@@ -10,7 +10,11 @@ class TradingError(PaperDeskError):
 
 
 class ConfigurationError(TradingError):
-    """A setting is unknown, out of range, or contradicts another."""
+    """A setting is unknown, out of range, or contradicts another. `field` is its name, "" where no single one is."""
+
+    def __init__(self, sentence: str, field: str = "") -> None:
+        super().__init__(sentence)
+        self.field = field
 
 
 class InvalidTransition(TradingError):
