@@ -15,7 +15,12 @@ def absolute_feed(feed: str) -> str:
         raise ConfigurationError(f"feed is {feed!r}; it must be synthetic, replay:FILE,FILE or ccxt:EXCHANGE,EXCHANGE")
     if kind == "ccxt":
         return feed
-    for name in listed:
-        if not Path(name).is_file():
-            raise ConfigurationError(f"feed names {name}, which is not a file")
-    return "replay:" + ",".join(str(Path(name).resolve()) for name in listed)
+    return "replay:" + ",".join(_absolute(name) for name in listed)
+
+
+def _absolute(name: str) -> str:
+    """A file's name with an absolute path; a `venue=` or `venue:SYMBOL=` before it stays."""
+    venue, equals, path = name.rpartition("=")
+    if not Path(path).is_file():
+        raise ConfigurationError(f"feed names {path}, which is not a file")
+    return f"{venue}{equals}{Path(path).resolve()}"

@@ -14,11 +14,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
 from trading.domain.events import MarketEvent
+from trading.domain.instruments import Instrument
 from trading.market.binance import (
     Parse,
     Sorted,
@@ -29,6 +29,7 @@ from trading.market.binance import (
 )
 from trading.market.capture_lines import CaptureLines
 from trading.market.errors import CaptureError
+from trading.market.lanes import Batch, Source
 
 NO_EVENT_TIME = "message before any event time"
 STREAM_MARK = b' {"stream":"'  # where a combined-stream message begins, after 19 digits of receive time
@@ -39,36 +40,32 @@ UNTIMED_MAX = 10_000
 LINES_SNIFFED_MAX = 2_000
 LINE_SHOWN_BYTES = 60
 
-_NAMED_VENUE = re.compile(r"^(?P<venue>[a-z][a-z0-9_]*)=(?P<path>.+)$")
 _FILE_NAME = re.compile(r"^binance-(?P<market>spot|usdm)-(?P<symbol>[a-z0-9]+)\b")
 _VENUE_OF_MARKET = {"spot": "binance", "usdm": "binanceusdm"}
 
 
-class Batch(NamedTuple):
-    """Events in line order. Whatever comes later in the file has an event time of at least `floor_us`."""
-
-    events: list[MarketEvent]
-    floor_us: int
-
-
 class Capture:
-    """A recorded file. `source` is PATH or `venue=PATH`. Raises CaptureError if it cannot be opened or told.
+    """A recorded file. Raises CaptureError if it cannot be opened or told.
 
     Counts of the pass that was begun last: `messages` (lines), `unknown` and `skipped` (by what they are), `late`.
     """
 
-    def __init__(self, source: str | Path, window_us: int) -> None:
-        named = _NAMED_VENUE.match(str(source))
-        path = Path(named["path"]) if named else Path(source)
-        self.lines = CaptureLines(path)
+    def __init__(self, source: Source, window_us: int) -> None:
+        self.lines = CaptureLines(source.path)
+        self.instruments: list[Instrument] = []
         self._window_us = window_us
         self._begin()
-        self.venue, self.symbol = self._identity(path, named["venue"] if named else None)
+        self.venue, self.symbol = self._identity(source)
 
     @property
     def path(self) -> Path:
         """The file."""
         return self.lines.path
+
+    @property
+    def venues(self) -> list[str]:
+        """Its one venue."""
+        return [self.venue]
 
     def batches(self) -> Iterator[Batch]:
         """Reads the file once. Raises CaptureError naming file and line for the first line that is unreadable."""
@@ -169,11 +166,12 @@ class Capture:
         self._untimed.append(event)
         return None
 
-    def _identity(self, path: Path, venue: str | None) -> tuple[str, str | None]:
-        """(venue, symbol of snapshots) by the given venue, the file's name, and the first messages that tell."""
+    def _identity(self, source: Source) -> tuple[str, str | None]:
+        """(venue, symbol of snapshots) by what is given, the file's name, and the first messages that tell."""
+        path = source.path
         by_name = _FILE_NAME.match(path.name)
-        symbol = by_name["symbol"].upper() if by_name else None
-        venue = venue or (_VENUE_OF_MARKET[by_name["market"]] if by_name else None)
+        symbol = source.symbol or (by_name["symbol"].upper() if by_name else None)
+        venue = source.venue or (_VENUE_OF_MARKET[by_name["market"]] if by_name else None)
         for lines in self.lines:
             for line in lines:
                 if venue and symbol:

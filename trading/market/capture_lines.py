@@ -19,12 +19,16 @@ _GZIP_WINDOW = 31  # zlib's code for "gzip header and checksum"
 
 
 class CaptureLines:
-    """Iterates lists of lines (without their ends). `bytes_read` of `bytes_total` is the progress in the file."""
+    """Iterates lists of lines (without their ends). `bytes_read` of `bytes_total` is the progress in the file.
 
-    def __init__(self, path: Path) -> None:
+    A file that breaks off is an error, unless it `may_break_off`: then its last line counts only if it is whole.
+    """
+
+    def __init__(self, path: Path, may_break_off: bool = False) -> None:
         self.path = path
         self.bytes_read = 0
         self.lines_read = 0
+        self._may_break_off = may_break_off
         try:
             self.bytes_total = path.stat().st_size
             with path.open("rb") as file:
@@ -44,7 +48,7 @@ class CaptureLines:
                     raise self._error(f"a line is longer than {LINE_BYTES_MAX} bytes")
                 yield lines
                 self.lines_read += len(lines)
-        if tail:
+        if tail and not self._may_break_off:
             yield [tail]
             self.lines_read += 1
 
@@ -68,7 +72,7 @@ class CaptureLines:
                 except zlib.error as error:
                     raise self._error(f"the gzip stream is damaged ({error})") from None
                 packed = member.unused_data
-        if not member.eof:
+        if not member.eof and not self._may_break_off:
             raise self._error("the gzip stream breaks off (the file is truncated)")
 
     def _error(self, what: str) -> CaptureError:

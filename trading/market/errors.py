@@ -15,3 +15,7 @@ class CaptureError(MarketError):
 
 class MixedPriceTexts(MarketError):
     """A book's prices are not all written with the same number of decimals, so they cannot be keys."""
+
+
+class RecordingError(MarketError):
+    """A recording cannot be written; the sentence has the file and what is wrong."""

@@ -20,6 +20,10 @@ class Feed(Protocol):
 
     name: str
 
+    @property
+    def troubles(self) -> dict[str, str]:
+        """What is wrong now, in sentences by instrument, venue or file."""
+
     def poll(self, timeout_seconds: float) -> list[MarketEvent]:
         """The events that have come up; waits up to the timeout for the first one, and may be empty."""
 
@@ -42,18 +46,9 @@ def open_feed(
         synthetic = SyntheticFeed(desk, desk.seed, clock.now_us(), messages_per_second)
         return PacedFeed(spec, synthetic, clock)
     if kind == "replay" and names:
-        return PacedFeed(spec, _replay(spec, names, desk), clock)
+        replay = ReplayFeed(names)
+        replay.require_known(desk)
+        return PacedFeed(spec, replay, clock)
     if kind == "ccxt" and names:
         return LiveFeed(desk, names, clock)
     raise MarketError(f"feed {spec!r} is unknown; it must be {FORMS}")
-
-
-def _replay(spec: str, files: tuple[str, ...], desk: Desk) -> ReplayFeed:
-    replay = ReplayFeed(files)
-    venues = [venue.name for venue in desk.venues]
-    for capture in replay.captures:
-        if capture.venue not in venues:
-            raise MarketError(
-                f"feed {spec!r}: {capture.path} holds venue {capture.venue!r}, the settings declare {', '.join(venues)}"
-            )
-    return replay

@@ -75,6 +75,7 @@ class LiveFeed:
         queue_events_max: int = QUEUE_EVENTS_MAX,
     ) -> None:
         self.name = "ccxt:" + ",".join(venues)
+        self.troubles: dict[str, str] = {}
         self._clock = clock
         self._backoff_seconds = backoff_seconds
         self._queue: queue.Queue[MarketEvent] = queue.Queue(queue_events_max)

@@ -33,6 +33,7 @@ class PacedFeed:
 
     def __init__(self, name: str, passes: Iterable[MarketEvent], clock: Clock) -> None:
         self.name = name
+        self.troubles: dict[str, str] = {}  # nothing can go wrong on the way
         self._passes = passes
         self._clock = clock
         self._closed = threading.Event()

@@ -43,6 +43,7 @@ class Command(BaseCommand):
         strategy = str(Path(options["strategy"]).resolve()) if options["strategy"] else None
         desk = load_desk(strategy, defaults="replay")
         feed = ReplayFeed(files)
+        feed.require_known(desk)
         if options["here"]:
             self.finish(self.run(ReplayRun(desk, feed, quiet=options["json"])), options["json"])
             return

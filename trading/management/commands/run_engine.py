@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,14 +15,15 @@ from django.core.management.base import BaseCommand, CommandError
 from paperdesk.checks import refuse_unsafe_redis
 from paperdesk.errors import PaperDeskError
 from trading import wiring
-from trading.config import Defaults, load_desk
+from trading.config import load_desk
 from trading.domain.strategy import Desk
 from trading.engine.clock import SystemClock
 from trading.engine.patience import Patience
 from trading.engine.runner import Runner, Stores
-from trading.market.feed import open_feed
+from trading.management.feeds import defaults_of, kind_of
+from trading.market.feed import Feed, open_feed
+from trading.market.recorder import RecordingFeed, free_path
 
-DEFAULTS: dict[str, Defaults] = {"synthetic": "synthetic", "replay": "replay", "ccxt": "live"}
 GRACE_US = {"ccxt": 250_000}  # the way from a real exchange; synthetic and replayed events come on time
 SHARD = re.compile(r"^(\d+)/(\d+)$")
 
@@ -35,6 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--feed", metavar="FEED", help="synthetic, replay:FILE,... or ccxt:EXCHANGE,...")
         parser.add_argument("--strategy", metavar="FILE", help="settings file; default: the shipped one of the feed")
         parser.add_argument("--shard", metavar="I/N", default="0/1", help="only every N-th portfolio, from the I-th on")
+        parser.add_argument("--record", metavar="FILE", help="also record the feed; a file that exists gets a number")
         parser.add_argument("--json", action="store_true", help="print what was done as JSON at the end")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -52,17 +55,21 @@ class Command(BaseCommand):
 def engine_runner(options: dict[str, Any], stopping: threading.Event) -> Runner:
     """The engine that the options ask for, wired to this process's stores."""
     feed = options["feed"] or settings.PAPERDESK_FEED
-    kind = feed.partition(":")[0]
-    shard = options["shard"]
-    whole = load_desk(options["strategy"], DEFAULTS.get(kind, "synthetic"))
+    shard, record = options["shard"], options["record"]
+    whole = load_desk(options["strategy"], defaults_of(feed))
     desk = shard_of(whole, shard)
     clock = SystemClock()
+
+    def opened() -> Feed:
+        live = open_feed(feed, desk, clock)
+        return RecordingFeed(live, free_path(Path(record)), desk, clock) if record else live
+
     wiring.redis_client()
     refuse_unsafe_redis(settings.REDIS_URL)
     lease = wiring.lease(f"engine:{shard}")
     return Runner(
         desk=desk,
-        open_feed=lambda: open_feed(feed, desk, clock),
+        open_feed=opened,
         stores=Stores(
             portfolio=lambda prefix: wiring.portfolio_store(prefix, lease),
             market=wiring.market_store(),
@@ -72,7 +79,7 @@ def engine_runner(options: dict[str, Any], stopping: threading.Event) -> Runner:
         clock=clock,
         stopping=stopping,
         shard=shard,
-        grace_us=GRACE_US.get(kind, 0),
+        grace_us=GRACE_US.get(kind_of(feed), 0),
         publish_desk=lambda: wiring.desk_store().publish(whole),
     )
 
