@@ -6,10 +6,8 @@ tick of the next (ruling 19). While a mark is unknown, equity stands where it wa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
@@ -19,7 +17,7 @@ from trading.domain.portfolio import DayTally, PortfolioState
 from trading.domain.trades import Trade
 from trading.domain.units import MICROSECONDS, round12
 from trading.engine.marks import Marks
-from trading.stores.monitor_store import DayRow, Reading, Watched
+from trading.stores.monitor_store import DayRow, MarkList, Reading, Watched
 
 RECORD_INTERVAL_US = 60 * MICROSECONDS
 
@@ -55,7 +53,7 @@ class Findings(msgspec.Struct, frozen=True):
             metrics=self.metrics,
             daily=self.daily,
             finished=self.finished,
-            marks=mark_objects(trades, self.marks, self.at_us),
+            marks=mark_list(trades, self.marks, self.at_us),
             equity=self.track,
             day_rows=tuple(DayRow(day, self.state, self.at_us, self.unrealised_usd, equity) for day in days),
         )
@@ -98,14 +96,11 @@ def tally_of(state: PortfolioState, date: str) -> DayTally:
     return DayTally(date)
 
 
-def mark_objects(trades: Sequence[Trade], marks: Marks, at_us: int) -> dict[str, dict[str, Any]]:
-    """The marks as they are kept, by trade id: USD and basis points as text, null where unknown."""
-    rows = zip(trades, marks.unrealised_usd.tolist(), marks.spread_bps.tolist(), strict=True)
-    return {
-        trade.id: {"unrealised_usd": _text(usd, 6), "spread_bps": _text(bps, 4), "at_us": at_us}
-        for trade, usd, bps in rows
-    }
-
-
-def _text(value: float, decimals: int) -> str | None:
-    return None if math.isnan(value) else f"{value:.{decimals}f}"
+def mark_list(trades: Sequence[Trade], marks: Marks, at_us: int) -> MarkList:
+    """The marks as they are kept, to a millionth of a USD and a ten-thousandth of a basis point."""
+    return MarkList(
+        at_us,
+        [trade.id for trade in trades],
+        marks.unrealised_usd.round(6).tolist(),
+        marks.spread_bps.round(4).tolist(),
+    )

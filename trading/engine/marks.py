@@ -13,12 +13,33 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from trading.domain.funding import DELTA_HOURS
 from trading.domain.instruments import Venue
 from trading.domain.orders import Leg
 from trading.domain.pnl import cash_of, fees_of
-from trading.domain.trades import Trade
+from trading.domain.strategy import Strategy
+from trading.domain.trades import Trade, TradeStatus
+from trading.domain.units import ZERO
 
 Floats = NDArray[np.float64]
+
+ENGINE = "engine"
+BPS = 10_000
+# float64 of any position or rate here is closer to the exact number than this
+NEAR_USD = 1e-6
+NEAR_RATE = 1e-9
+COLUMNS = (
+    "long",  # which instrument
+    "short",
+    "held_long",  # base quantity, signed
+    "held_short",
+    "settled",  # cash and funding so far, minus fees paid, USD
+    "long_rate",  # taker fee
+    "short_rate",
+    "size_usd",
+    "funding_delta_entry",
+    "may_exit",  # 1 for an active trade of our engine
+)
 
 
 class Quote(msgspec.Struct, frozen=True):
@@ -51,46 +72,82 @@ class Marks(msgspec.Struct, frozen=True):
 
 
 class MarkTable:
-    """The numbers of each open trade that a mark needs, as columns; built anew only for trades that changed."""
+    """The numbers of each open trade that a look needs, as columns; made anew only for trades that changed."""
 
     def __init__(self, venues: Mapping[str, Venue]) -> None:
         self._taker_rates = {name: float(venue.taker_fee_rate) for name, venue in venues.items()}
-        self._rows: dict[str, tuple[Trade, tuple[float, float, float, float, float]]] = {}
+        self._instruments: dict[str, int] = {}
+        self._trades: Sequence[Trade] = ()
+        self._columns = np.empty((len(COLUMNS), 0))
 
     def mark(self, trades: Sequence[Trade], quotes: Mapping[str, Quote]) -> Marks:
         """Marks the trades, in their order, at the long venue's bid and the short venue's ask."""
-        self._rows = {trade.id: self._row(trade) for trade in trades}
-        if not trades:
-            return Marks(np.empty(0), np.empty(0))
-        columns = np.array([numbers for _, numbers in self._rows.values()], dtype=np.float64).T
-        held_long, held_short, settled, long_rate, short_rate = columns
-        bid = self._prices(trades, quotes, Leg.LONG)
-        ask = self._prices(trades, quotes, Leg.SHORT)
-        value_long, value_short = _value(held_long, bid), _value(held_short, ask)
-        fees = np.abs(value_long) * long_rate + np.abs(value_short) * short_rate
-        unrealised = settled + value_long + value_short - fees
+        self._take_in(trades)
+        bid = self._prices([quotes.get(name, UNKNOWN).bid for name in self._instruments], Leg.LONG)
+        ask = self._prices([quotes.get(name, UNKNOWN).ask for name in self._instruments], Leg.SHORT)
+        value_long, value_short = _value(self._column("held_long"), bid), _value(self._column("held_short"), ask)
+        fees = np.abs(value_long) * self._column("long_rate") + np.abs(value_short) * self._column("short_rate")
+        unrealised = self._column("settled") + value_long + value_short - fees
         return Marks(unrealised, (ask - bid) / ((ask + bid) / 2) * 10_000)
 
-    def _row(self, trade: Trade) -> tuple[Trade, tuple[float, float, float, float, float]]:
-        known = self._rows.get(trade.id)
-        if known is not None and known[0] is trade:
-            return known
+    def near_exit(self, strategy: Strategy, marks: Marks, quotes: Mapping[str, Quote]) -> list[int]:
+        """Which of the trades marked last have reached a limit of the strategy, or are too close to tell in float64:
+        their positions. Only active ones of our engine are looked at; what is unknown (NaN) has reached nothing."""
+        size = self._column("size_usd")
+        profit, loss = size * float(strategy.profit_target_bps) / BPS, size * float(strategy.loss_limit_bps) / BPS
+        reached = (marks.unrealised_usd >= profit - NEAR_USD) | (marks.unrealised_usd <= NEAR_USD - loss)
+        threshold = float(strategy.funding_convergence_threshold)
+        armed = (self._column("funding_delta_entry") > threshold - NEAR_RATE) & (threshold > 0)
+        rates = [rate_8h(quotes.get(name, UNKNOWN)) for name in self._instruments]
+        delta = self._prices(rates, Leg.SHORT) - self._prices(rates, Leg.LONG)
+        converged = armed & (delta <= threshold + NEAR_RATE)
+        return np.flatnonzero((self._column("may_exit") > 0) & (reached | converged)).tolist()
+
+    def _take_in(self, trades: Sequence[Trade]) -> None:
+        """Moves the columns of trades that are known to their new places, and makes those of the others."""
+        if trades is self._trades:
+            return
+        places = {id(trade): place for place, trade in enumerate(self._trades)}
+        sources = np.array([places.get(id(trade), -1) for trade in trades], dtype=np.intp)
+        columns = np.empty((len(COLUMNS), len(trades)))
+        kept = sources >= 0
+        columns[:, kept] = self._columns[:, sources[kept]]
+        for place in np.flatnonzero(~kept).tolist():
+            columns[:, place] = self._numbers(trades[place])
+        self._trades, self._columns = trades, columns
+
+    def _numbers(self, trade: Trade) -> tuple[float, ...]:
         settled = cash_of(trade.all_orders) + trade.funding_long_usd + trade.funding_short_usd - fees_of(trade)
-        return trade, (
+        return (
+            self._place_of(trade.long_order.instrument),
+            self._place_of(trade.short_order.instrument),
             float(trade.position(Leg.LONG)),
             float(trade.position(Leg.SHORT)),
             float(settled),
             self._taker_rates.get(trade.long_exchange, 0.0),
             self._taker_rates.get(trade.short_exchange, 0.0),
+            float(trade.position_size_usd),
+            float(trade.funding_delta_entry),
+            trade.status is TradeStatus.ACTIVE and trade.origin == ENGINE,
         )
 
-    @staticmethod
-    def _prices(trades: Sequence[Trade], quotes: Mapping[str, Quote], leg: Leg) -> Floats:
-        prices = {
-            name: np.nan if (price := quote.bid if leg is Leg.LONG else quote.ask) is None else float(price)
-            for name, quote in quotes.items()
-        }
-        return np.array([prices.get(trade.entry_order(leg).instrument, np.nan) for trade in trades])
+    def _place_of(self, instrument: str) -> int:
+        return self._instruments.setdefault(instrument, len(self._instruments))
+
+    def _prices(self, by_instrument: Sequence[Decimal | None], leg: Leg) -> Floats:
+        """What is given per instrument (None: unknown), for that leg of each trade."""
+        given = np.array([np.nan if value is None else float(value) for value in by_instrument])
+        return given[self._column("long" if leg is Leg.LONG else "short").astype(np.intp)]
+
+    def _column(self, name: str) -> Floats:
+        return self._columns[COLUMNS.index(name)]
+
+
+def rate_8h(quote: Quote) -> Decimal | None:
+    """A funding rate per 8 hours; a spot leg has none and counts as zero; None where it is unknown."""
+    if quote.is_spot or quote.funding_rate is None:
+        return ZERO if quote.is_spot else None
+    return quote.funding_rate * DELTA_HOURS / quote.funding_interval_hours
 
 
 def _value(held: Floats, price: Floats) -> Floats:

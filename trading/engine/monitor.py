@@ -13,23 +13,21 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 import msgspec
-import numpy as np
 
 from trading.domain.exits import exit_reason
 from trading.domain.funding import delta_8h
 from trading.domain.orders import Leg
 from trading.domain.pnl import unrealised_net
 from trading.domain.strategy import Desk, Strategy
-from trading.domain.trades import Trade, TradeStatus
+from trading.domain.trades import Trade
 from trading.domain.units import MICROSECONDS, ZERO
 from trading.engine.clock import Clock
 from trading.engine.findings import Findings, find, track_of
-from trading.engine.marks import UNKNOWN, Floats, MarkTable, Quote
+from trading.engine.marks import UNKNOWN, Marks, MarkTable, Quote
 from trading.stores.market_store import MarketQuote
 from trading.stores.monitor_store import Reading, Watched
 
 COMMAND_LIFETIME_US = 3 * MICROSECONDS  # ruling 17
-NEAR_LIMIT_USD = 1e-6  # float64 of any position here is closer to the exact amount than this
 READS_MAX = 3  # a portfolio that moves on between read and write is read again this often
 
 
@@ -140,7 +138,7 @@ class Monitor:
                 return None
             marks = self._tables[strategy.prefix].mark(reading.trades, quotes)
             if sent is None:
-                sent = self._send_exits(strategy, reading.trades, marks.unrealised_usd, quotes, now_us)
+                sent = self._send_exits(strategy, reading.trades, marks, quotes, now_us)
             findings = find(reading.state, track_of(reading, now_us), marks, now_us, record)
             documents = store.write(reading, findings.watched(reading.trades))
             if documents is not None or attempt == READS_MAX:
@@ -148,19 +146,12 @@ class Monitor:
         raise AssertionError("unreachable: the last attempt returns")
 
     def _send_exits(
-        self,
-        strategy: Strategy,
-        trades: Sequence[Trade],
-        unrealised: Floats,
-        quotes: Mapping[str, Quote],
-        now_us: int,
+        self, strategy: Strategy, trades: Sequence[Trade], marks: Marks, quotes: Mapping[str, Quote], now_us: int
     ) -> tuple[tuple[str, str], ...]:
         """Asks for the exit of each active trade that has a reason. Floats only choose at whom to look."""
         found = []
-        for trade, suspect in zip(trades, near_limits(strategy, trades, unrealised), strict=True):
-            armed = trade.funding_delta_entry > strategy.funding_convergence_threshold
-            if trade.status is not TradeStatus.ACTIVE or trade.origin != "engine" or not (suspect or armed):
-                continue
+        for place in self._tables[strategy.prefix].near_exit(strategy, marks, quotes):
+            trade = trades[place]
             reason = exit_reason(trade, strategy, self.unrealised(trade, quotes), funding_delta(trade, quotes))
             if reason is not None:
                 self._commands.send_exit(strategy.prefix, trade.id, reason.value, now_us + COMMAND_LIFETIME_US)
@@ -175,15 +166,6 @@ class Monitor:
             return None
         long, short = self._venues[trade.long_exchange], self._venues[trade.short_exchange]
         return unrealised_net(trade, bid, ask, long.taker_fee_rate, short.taker_fee_rate)
-
-
-def near_limits(strategy: Strategy, trades: Sequence[Trade], unrealised: Floats) -> list[bool]:
-    """Which trades have reached a limit, or are too close to tell in float64. NaN never has."""
-    sizes = np.array([float(trade.position_size_usd) for trade in trades])
-    profit = sizes * float(strategy.profit_target_bps) / 10_000
-    loss = sizes * float(strategy.loss_limit_bps) / 10_000
-    reached = (unrealised >= profit - NEAR_LIMIT_USD) | (unrealised <= -loss + NEAR_LIMIT_USD)
-    return [bool(flag) for flag in reached]
 
 
 def funding_delta(trade: Trade, quotes: Mapping[str, Quote]) -> Decimal | None:

@@ -42,8 +42,8 @@ def snapshot(
 
 def portfolio_part(one: PortfolioTick, documents: Mapping[str, Any]) -> dict[str, Any]:
     """One portfolio: the documents' metrics, equity, and its newest open trades."""
-    marks = one.findings.marks
-    rows = list(zip(one.reading.trades, marks.unrealised_usd, marks.spread_bps, strict=True))[-TRADES_SHOWN_MAX:]
+    marks, newest = one.findings.marks, slice(-TRADES_SHOWN_MAX, None)
+    rows = list(zip(one.reading.trades[newest], marks.unrealised_usd[newest], marks.spread_bps[newest], strict=True))
     unrealised = one.findings.unrealised_usd
     equity = one.findings.track.equity
     return {

@@ -85,7 +85,7 @@ class PortfolioKeys:
         self.leg_out_events = f"{prefix}:leg_out_events"  # list of LegOutEvent, newest first
         self.active_trades = f"{prefix}:monitor:active_trades"  # set of trade ids
         self.closed_index = f"{prefix}:trades:closed_index"  # sorted set: trade id by exit time in us
-        self.marks = f"{prefix}:monitor:marks"  # hash: trade id -> JSON
+        self.marks = f"{prefix}:monitor:marks"  # hash: JSON arrays, see monitor_store
         self.equity = f"{prefix}:monitor:equity"  # string: JSON
         self.active_pattern = f"{prefix}:trades:active:*"
         self.closed_pattern = f"{prefix}:trades:closed:*"

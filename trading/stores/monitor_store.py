@@ -1,33 +1,38 @@
 """What the monitor reads of a portfolio each second, and the one step in which it writes what it found.
 
 It never writes a trade or the state. Metrics are written only if the state string that they were computed from still
-stands (ruling 17); `marks` and `equity` are keys of our own. Parsed trades are kept as long as their raw string stays.
+stands (ruling 17); `marks` and `equity` are keys of our own.
+Marks are a hash of JSON arrays, one element per open trade, oldest first: `trade_ids`, `unrealised_usd`, `spread_bps`
+(null where unknown), and `at_us`. `listing` is a digest of `trade_ids`, which is as large as all else and is written
+only when it differs.
 """
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from trading.domain.metrics import DailyMetrics, PortfolioMetrics
 from trading.domain.portfolio import PortfolioState
 from trading.domain.trades import Trade
 from trading.stores import keys, rows, wire
-from trading.stores.connection import answering, members_of, raw_of, raws_of
+from trading.stores.connection import answering, raw_of
 from trading.stores.errors import StepConflict, WireError
 from trading.stores.keys import PortfolioKeys
 from trading.stores.lease import Lease
+from trading.stores.open_trades import OpenTrades
 from trading.stores.outbox import Outbox
 from trading.stores.step import Step, StepRunner
 
 LEG_OUTS_READ = 10
-FIELDS_PER_WRITE = 1_000
-Objects = Mapping[str, Mapping[str, Any]]
+LISTING_BYTES = 8
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -41,6 +46,16 @@ class Reading(msgspec.Struct, frozen=True):
     state_raw: bytes
     metrics_raw: bytes | None
     daily_raw: bytes | None
+    listing: bytes | None = None
+
+
+class MarkList(msgspec.Struct, frozen=True):
+    """The marks of trades at one instant: parallel lists, USD and basis points, NaN where unknown."""
+
+    at_us: int
+    trade_ids: Sequence[str]
+    unrealised_usd: list[float]
+    spread_bps: list[float]
 
 
 class DayRow(msgspec.Struct, frozen=True):
@@ -54,13 +69,13 @@ class DayRow(msgspec.Struct, frozen=True):
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tick writes. `finished` is the last record of a day that ended, `marks` has one object per open trade
-    id, `equity` is what the next tick reads back; decimals in these two become strings."""
+    """What a tick writes. `finished` is the last record of a day that ended, `equity` is what the next tick reads
+    back; its decimals become strings."""
 
     metrics: PortfolioMetrics
     daily: DailyMetrics
     finished: DailyMetrics | None = None
-    marks: Objects
+    marks: MarkList
     equity: Any
     day_rows: tuple[DayRow, ...] = ()
 
@@ -70,12 +85,17 @@ class MonitorStore:
 
     def __init__(self, client: Redis, prefix: str, outbox: Outbox, lease: Lease | None = None) -> None:
         self.keys = PortfolioKeys(prefix)
-        self.unreadable: dict[str, WireError] = {}
         self._client = client
         self._outbox = outbox
         self._lease = lease
         self._runner = StepRunner(client)
-        self._parsed: dict[str, tuple[bytes, Trade]] = {}
+        self._open_trades = OpenTrades(client, self.keys)
+        self._state: tuple[bytes, PortfolioState] | None = None
+
+    @property
+    def unreadable(self) -> Mapping[str, WireError]:
+        """Why trades could not be read at the last look, by key."""
+        return self._open_trades.unreadable
 
     def read(self) -> Reading | None:
         """The portfolio, None while it has no state. Trades that cannot be read are in `unreadable` by key.
@@ -83,22 +103,19 @@ class MonitorStore:
         Raises RedisAway, and WireError for the state.
         """
         with answering(f"reading portfolio {self.keys.prefix}"):
-            state_raw = raw_of(self._client, self.keys.state)
+            state_raw, own, leg_outs, listing = self._own_keys()
             if state_raw is None:
                 return None
-            trade_ids = sorted(members_of(self._client, self.keys.active_trades))
-            raws = raws_of(self._client, [self.keys.active_trade(trade_id) for trade_id in trade_ids])
-            own = [self.keys.equity, self.keys.metrics, self.keys.daily]
-            equity, metrics_raw, daily_raw = raws_of(self._client, own)
-            leg_outs = self._client.lrange(self.keys.leg_out_events, 0, LEG_OUTS_READ - 1)
+            trades = self._open_trades.look()
         return Reading(
-            state=wire.decode_state(state_raw, self.keys.state),
-            trades=self._trades(dict(zip(trade_ids, raws, strict=True))),
-            equity=equity,
-            leg_outs=tuple(msgspec.Raw(element) for element in leg_outs if isinstance(element, bytes)),
+            state=self._decoded(state_raw),
+            trades=trades,
+            equity=own[0],
+            leg_outs=tuple(msgspec.Raw(element) for element in leg_outs),
             state_raw=state_raw,
-            metrics_raw=metrics_raw,
-            daily_raw=daily_raw,
+            metrics_raw=own[1],
+            daily_raw=own[2],
+            listing=listing,
         )
 
     def write(self, reading: Reading, watched: Watched) -> dict[str, msgspec.Raw] | None:
@@ -115,7 +132,8 @@ class MonitorStore:
         step.expect(self.keys.daily, reading.daily_raw).set(self.keys.daily, daily)
         if watched.finished is not None:
             self._archive(step, watched.finished, reading.daily_raw)
-        self._own(step, watched)
+        step.set(self.keys.equity, msgspec.json.encode(watched.equity))
+        self._mark(step, watched.marks, reading.listing)
         for row in watched.day_rows:
             self._emit(step, row)
         try:
@@ -128,11 +146,19 @@ class MonitorStore:
         raw = wire.encode_daily(finished, _same_day(daily_raw, finished.date))
         step.set(self.keys.daily_of(finished.date), raw)
 
-    def _own(self, step: Step, watched: Watched) -> None:
-        step.set(self.keys.equity, msgspec.json.encode(watched.equity)).delete(self.keys.marks)
-        fields = [(trade_id, msgspec.json.encode(mark)) for trade_id, mark in watched.marks.items()]
-        for start in range(0, len(fields), FIELDS_PER_WRITE):
-            step.hset(self.keys.marks, dict(fields[start : start + FIELDS_PER_WRITE]))
+    def _mark(self, step: Step, marks: MarkList, listing_held: bytes | None) -> None:
+        trade_ids = msgspec.json.encode(marks.trade_ids)
+        listing = hashlib.blake2b(trade_ids, digest_size=LISTING_BYTES).hexdigest().encode()
+        if listing == listing_held:
+            step.expect_field(self.keys.marks, "listing", listing)
+        else:
+            step.delete(self.keys.marks).hset(self.keys.marks, {"listing": listing, "trade_ids": trade_ids})
+        values = {
+            "at_us": str(marks.at_us),
+            "unrealised_usd": msgspec.json.encode(marks.unrealised_usd),
+            "spread_bps": msgspec.json.encode(marks.spread_bps),
+        }
+        step.hset(self.keys.marks, values)
 
     def _emit(self, step: Step, row: DayRow) -> None:
         prefix = self.keys.prefix
@@ -140,21 +166,24 @@ class MonitorStore:
         snapshot = rows.snapshot_row(row.state, prefix, row.daily.date, row.at_us, row.unrealised_usd, row.equity_usd)
         step.emit(self._outbox.entry(rows.PORTFOLIO_SNAPSHOT, snapshot))
 
-    def _trades(self, raws: Mapping[str, bytes | None]) -> tuple[Trade, ...]:
-        self.unreadable = {}
-        parsed = {}
-        for trade_id, raw in raws.items():
-            key = self.keys.active_trade(trade_id)
-            known = self._parsed.get(trade_id)
-            try:
-                if raw is None:
-                    raise WireError(f"{key}: the trade is listed as open and has no record")
-                same = known is not None and known[0] == raw
-                parsed[trade_id] = known if known and same else (raw, wire.decode_trade(raw, key, self.keys.prefix))
-            except WireError as error:
-                self.unreadable[key] = error
-        self._parsed = parsed
-        return tuple(sorted((trade for _, trade in parsed.values()), key=lambda trade: (trade.entry_us, trade.id)))
+    def _own_keys(self) -> tuple[bytes | None, list[bytes | None], list[bytes], bytes | None]:
+        """State; equity, metrics and daily record; newest leg-outs; the listing of the marks."""
+        reading = self._client.pipeline(transaction=False)
+        reading.get(self.keys.state)
+        reading.mget([self.keys.equity, self.keys.metrics, self.keys.daily])
+        reading.lrange(self.keys.leg_out_events, 0, LEG_OUTS_READ - 1)
+        reading.hget(self.keys.marks, "listing")
+        state_raw, own, leg_outs, listing = reading.execute(raise_on_error=False)
+        for key, answer in ((self.keys.state, state_raw), (self.keys.leg_out_events, leg_outs)):
+            if isinstance(answer, ResponseError):
+                raise WireError(f"{key}: {answer}")
+        return state_raw, own, leg_outs, listing if isinstance(listing, bytes) else None
+
+    def _decoded(self, raw: bytes) -> PortfolioState:
+        """The state in a record; the list of open trades makes it large, so it is parsed once."""
+        if self._state is None or self._state[0] != raw:
+            self._state = raw, wire.decode_state(raw, self.keys.state)
+        return self._state[1]
 
     def _under_lease(self, step: Step) -> Step:
         return step if self._lease is None else self._lease.guard(step)

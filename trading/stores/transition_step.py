@@ -1,7 +1,7 @@
 """A transition as one atomic step: every record it writes, compared with what it was computed from.
 
     trade, open      SET active, SADD at first sight            outbox: paper_trade
-    trade, closed    SET closed, DEL active, SREM, HDEL marks, ZADD closed_index
+    trade, closed    SET closed, DEL active, SREM, ZADD closed_index
     leg-out          LPUSH at first sight                       leg_out_event, when it changes
     result           HSET result:, result_metrics:              trade_result, result_metrics
     funding          (the ledger is durable only)               funding_payment
@@ -70,7 +70,6 @@ class TransitionStep:
             self.held_after.trades[trade.id] = HeldTrade(raw, trade)
         else:
             step.set(closed, raw).delete(active).srem(self._keys.active_trades, trade.id)
-            step.hdel(self._keys.marks, trade.id)
             step.zadd(self._keys.closed_index, trade.id, trade.exit_us or trade.entry_us)
             self.held_after.trades.pop(trade.id, None)
         step.emit(self._outbox.entry(rows.PAPER_TRADE, rows.trade_row(trade)))

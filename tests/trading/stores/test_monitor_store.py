@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +17,7 @@ from trading.stores import keys
 from trading.stores.errors import LeaseLost
 from trading.stores.keys import PortfolioKeys
 from trading.stores.lease import Lease
-from trading.stores.monitor_store import DayRow, MonitorStore, SnapshotStore, Watched
+from trading.stores.monitor_store import DayRow, MarkList, MonitorStore, SnapshotStore, Watched
 from trading.stores.outbox import row_of_text
 from trading.stores.portfolio_store import PortfolioStore
 from trading.stores.transition import Transition
@@ -47,7 +48,7 @@ def watched(date: str = "2024-08-08", **changes: Any) -> Watched:
     found = Watched(
         metrics=portfolio_metrics(state, AT_US),
         daily=daily,
-        marks={made.TRADE_ID: {"unrealised_usd": D("-1.50")}},
+        marks=MarkList(AT_US, [made.TRADE_ID], [-1.5], [math.nan]),
         equity=track,
         day_rows=(DayRow(daily, state, AT_US, D("-1.5"), D("19998.5")),),
     )
@@ -94,7 +95,14 @@ def test_one_step_writes_metrics_daily_marks_equity_and_durable_rows(monitor: Mo
     assert bytes(documents["metrics"]) == redis_client.get(OF.metrics)
     assert bytes(documents["daily"]) == redis_client.get(OF.daily)
     assert json.loads(redis_client.get(OF.daily))["date"] == "2024-08-08"
-    assert redis_client.hgetall(OF.marks) == {made.TRADE_ID.encode(): b'{"unrealised_usd":"-1.50"}'}
+    marks = redis_client.hgetall(OF.marks)
+    assert marks.pop(b"listing")
+    assert marks == {
+        b"at_us": str(AT_US).encode(),
+        b"trade_ids": json.dumps([made.TRADE_ID]).encode(),
+        b"unrealised_usd": b"[-1.5]",
+        b"spread_bps": b"[null]",
+    }
     after = monitor.read()
     assert after is not None and after.equity is not None
     assert msgspec.json.decode(after.equity, type=EquityTrack) == EquityTrack.new(D(20000), AT_US)
@@ -165,12 +173,28 @@ def test_annotations_of_metrics_survive_the_next_tick(monitor: MonitorStore, red
     assert b'"note":7.0' in redis_client.get(OF.metrics) and b'"note":7.0' in redis_client.get(OF.daily)
 
 
-def test_more_marks_than_one_write_takes_are_all_written(monitor: MonitorStore, redis_client: Any) -> None:
+def test_the_ids_of_marked_trades_are_written_only_when_they_differ(monitor: MonitorStore, redis_client: Any) -> None:
+    first = monitor.read()
+    assert first is not None and first.listing is None and monitor.write(first, watched()) is not None
+    redis_client.hset(OF.marks, "trade_ids", "[]")  # a trace: who writes the ids again removes it
+    second = monitor.read()
+    assert second is not None and monitor.write(second, watched()) is not None
+    assert redis_client.hget(OF.marks, "trade_ids") == b"[]"
+    third = monitor.read()
+    others = MarkList(AT_US, ["a", "b"], [1.0, 2.0], [0.5, 0.25])
+    assert third is not None and monitor.write(third, watched(marks=others)) is not None
+    assert json.loads(redis_client.hget(OF.marks, "trade_ids")) == ["a", "b"]
+
+
+def test_marks_that_somebody_removed_are_not_left_without_their_ids(monitor: MonitorStore, redis_client: Any) -> None:
     reading = monitor.read()
-    assert reading is not None
-    marks = {f"trade-{number}": {"unrealised_usd": None} for number in range(2_345)}
-    assert monitor.write(reading, watched(marks=marks)) is not None
-    assert redis_client.hlen(OF.marks) == 2_345
+    assert reading is not None and monitor.write(reading, watched()) is not None
+    reading = monitor.read()
+    redis_client.delete(OF.marks)
+    assert reading is not None and monitor.write(reading, watched()) is None
+    reading = monitor.read()
+    assert reading is not None and monitor.write(reading, watched()) is not None
+    assert redis_client.hexists(OF.marks, "trade_ids")
 
 
 def test_the_snapshot_and_the_followers_are_read_back(redis_client: Any) -> None:

@@ -108,10 +108,9 @@ def test_another_process_loads_what_was_committed(store: PortfolioStore, redis_c
 
 def test_a_close_moves_the_trade_and_writes_every_result(store: PortfolioStore, redis_client: Any) -> None:
     store.commit(opening())
-    redis_client.hset(OF.marks, made.TRADE_ID, "{}")
     redis_client.delete(keys.OUTBOX)
     store.commit(closing())
-    assert not redis_client.exists(ACTIVE, OF.active_trades, OF.marks)
+    assert not redis_client.exists(ACTIVE, OF.active_trades)
     assert wire.decode_trade(redis_client.get(CLOSED), CLOSED, "strategy") == made.closed_trade()
     assert redis_client.zscore(OF.closed_index, made.TRADE_ID) == made.NOON_US + 5_000_001
     state = json.loads(redis_client.get(OF.state))
@@ -223,7 +222,7 @@ def test_a_trade_id_that_exists_already_is_refused(store: PortfolioStore, redis_
 
 @pytest.mark.parametrize(
     "key",
-    [CLOSED, OF.active_trades, OF.marks, OF.closed_index, OF.metrics, keys.OUTBOX, RESULT, OF.leg_out_events],
+    [CLOSED, OF.active_trades, OF.closed_index, OF.metrics, keys.OUTBOX, RESULT, OF.leg_out_events],
 )
 def test_a_wrong_type_at_any_written_key_changes_nothing(key: str, store: PortfolioStore, redis_client: Any) -> None:
     """The documents' plain sequence of commands would stop half way here."""
