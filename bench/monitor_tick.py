@@ -16,7 +16,7 @@ from bench.measure import Ratio, compare
 from paperdesk.embedded.redis_server import running_redis
 from paperdesk.tables import TABLES
 from trading.config import load_desk
-from trading.domain.orders import Leg, Liquidity, Order, OrderType, Role, Side
+from trading.domain.orders import Leg, Liquidity, Order, OrderStatus, OrderType, Role, Side
 from trading.domain.portfolio import PortfolioState
 from trading.domain.strategy import Strategy
 from trading.domain.trades import Trade, TradeStatus
@@ -40,7 +40,7 @@ def run(turns: int) -> list[Ratio]:
     """One ratio; below 0.1 the tick is more than ten times as fast as the loop."""
     with tempfile.TemporaryDirectory() as folder, running_redis(Path(folder)) as url:
         client = redis.Redis.from_url(url)
-        monitor, keys = prepare(client)
+        monitor, keys = prepare(client, OPEN_TRADES)
         return [
             compare(
                 f"monitor tick, {OPEN_TRADES} open trades",
@@ -51,14 +51,14 @@ def run(turns: int) -> list[Ratio]:
         ]
 
 
-def prepare(client: redis.Redis) -> tuple[Monitor, PortfolioKeys]:
+def prepare(client: redis.Redis, open_trades: int) -> tuple[Monitor, PortfolioKeys]:
     """A portfolio with open trades that stay between their limits."""
     desk = load_desk(defaults="synthetic")
     desk = msgspec.structs.replace(desk, strategies=desk.strategies[:1])
     strategy, clock, outbox = desk.strategies[0], EventClock(NOW_US), Outbox(TABLES)
     keys, market = PortfolioKeys(strategy.prefix), MarketStore(client)
-    trades = [open_trade(strategy) for _ in range(OPEN_TRADES)]
-    capital = SIZE_USD * OPEN_TRADES
+    trades = [open_trade(strategy) for _ in range(open_trades)]
+    capital = SIZE_USD * open_trades
     state = PortfolioState.new(capital, NOW_US)
     state = msgspec.structs.replace(
         state,
@@ -91,6 +91,7 @@ def open_trade(strategy: Strategy) -> Trade:
             price=PRICE,
             quantity=quantity,
             created_us=NOW_US,
+            status=OrderStatus.FILLED,
             filled_us=NOW_US,
             fill_price=PRICE,
             filled_quantity=quantity,

@@ -98,9 +98,4 @@ def tally_of(state: PortfolioState, date: str) -> DayTally:
 
 def mark_list(trades: Sequence[Trade], marks: Marks, at_us: int) -> MarkList:
     """The marks as they are kept, to a millionth of a USD and a ten-thousandth of a basis point."""
-    return MarkList(
-        at_us,
-        [trade.id for trade in trades],
-        marks.unrealised_usd.round(6).tolist(),
-        marks.spread_bps.round(4).tolist(),
-    )
+    return MarkList(at_us, trades, marks.unrealised_usd.round(6).tolist(), marks.spread_bps.round(4).tolist())

@@ -53,7 +53,7 @@ class MarkList(msgspec.Struct, frozen=True):
     """The marks of trades at one instant: parallel lists, USD and basis points, NaN where unknown."""
 
     at_us: int
-    trade_ids: Sequence[str]
+    trades: Sequence[Trade]
     unrealised_usd: list[float]
     spread_bps: list[float]
 
@@ -91,6 +91,8 @@ class MonitorStore:
         self._runner = StepRunner(client)
         self._open_trades = OpenTrades(client, self.keys)
         self._state: tuple[bytes, PortfolioState] | None = None
+        self._marked: Sequence[Trade] | None = None
+        self._listing = (b"", b"")
 
     @property
     def unreadable(self) -> Mapping[str, WireError]:
@@ -147,8 +149,7 @@ class MonitorStore:
         step.set(self.keys.daily_of(finished.date), raw)
 
     def _mark(self, step: Step, marks: MarkList, listing_held: bytes | None) -> None:
-        trade_ids = msgspec.json.encode(marks.trade_ids)
-        listing = hashlib.blake2b(trade_ids, digest_size=LISTING_BYTES).hexdigest().encode()
+        trade_ids, listing = self._listing_of(marks.trades)
         if listing == listing_held:
             step.expect_field(self.keys.marks, "listing", listing)
         else:
@@ -159,6 +160,14 @@ class MonitorStore:
             "spread_bps": msgspec.json.encode(marks.spread_bps),
         }
         step.hset(self.keys.marks, values)
+
+    def _listing_of(self, trades: Sequence[Trade]) -> tuple[bytes, bytes]:
+        """The ids as JSON, and their digest; kept for as long as the trades are the very same."""
+        if trades is not self._marked:
+            ids = msgspec.json.encode([trade.id for trade in trades])
+            digest = hashlib.blake2b(ids, digest_size=LISTING_BYTES).hexdigest().encode()
+            self._marked, self._listing = trades, (ids, digest)
+        return self._listing
 
     def _emit(self, step: Step, row: DayRow) -> None:
         prefix = self.keys.prefix

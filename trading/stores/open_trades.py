@@ -54,9 +54,12 @@ class OpenTrades:
     def look(self) -> tuple[Trade, ...]:
         """The open trades, oldest first; the very same tuple while none of them has changed. Raises WireError."""
         everything, changed, open_count = self._news()
-        known = self._listed.keys()
+        known = self._listed
         self._list(everything, changed, open_count)
-        gone, due = known - self._listed.keys(), self._due(everything, changed | (self._listed.keys() - known))
+        gone: set[str] = set()
+        if self._listed is not known:
+            gone, changed = known.keys() - self._listed.keys(), changed | (self._listed.keys() - known.keys())
+        due = self._due(everything, changed)
         for trade_id in gone:
             self._forget(trade_id)
         fresh = [self._take_in(*record) for record in zip(due, self._records(due), strict=True)]

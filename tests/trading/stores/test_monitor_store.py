@@ -48,7 +48,7 @@ def watched(date: str = "2024-08-08", **changes: Any) -> Watched:
     found = Watched(
         metrics=portfolio_metrics(state, AT_US),
         daily=daily,
-        marks=MarkList(AT_US, [made.TRADE_ID], [-1.5], [math.nan]),
+        marks=MarkList(AT_US, (made.active_trade(),), [-1.5], [math.nan]),
         equity=track,
         day_rows=(DayRow(daily, state, AT_US, D("-1.5"), D("19998.5")),),
     )
@@ -181,7 +181,8 @@ def test_the_ids_of_marked_trades_are_written_only_when_they_differ(monitor: Mon
     assert second is not None and monitor.write(second, watched()) is not None
     assert redis_client.hget(OF.marks, "trade_ids") == b"[]"
     third = monitor.read()
-    others = MarkList(AT_US, ["a", "b"], [1.0, 2.0], [0.5, 0.25])
+    two = (made.pending_trade("a"), made.pending_trade("b"))
+    others = MarkList(AT_US, two, [1.0, 2.0], [0.5, 0.25])
     assert third is not None and monitor.write(third, watched(marks=others)) is not None
     assert json.loads(redis_client.hget(OF.marks, "trade_ids")) == ["a", "b"]
 
