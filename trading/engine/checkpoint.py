@@ -1,4 +1,5 @@
-"""What a restart would otherwise forget: queue progress and the last print of each instrument, written together.
+"""What a restart would otherwise forget: queue progress, the last print of each instrument and the evidence of resting
+orders, written together.
 
 Acceptance and queue progress become durable with a trade's next transition; the checkpoint carries them until then,
 without outbox entries.
@@ -10,21 +11,25 @@ from collections.abc import Mapping
 
 from trading.engine.markets import Market
 from trading.engine.portfolio import Portfolio
+from trading.engine.witnesses import checkpointed
 from trading.stores.errors import StateMoved, StepConflict, StepRefused
 
 
 def write_checkpoint(portfolio: Portfolio, markets: Mapping[str, Market], now_us: int) -> bool:
-    """Writes a portfolio's checkpoint if any of its orders moved since the last one; returns whether it did.
+    """Writes a portfolio's checkpoint if any of its orders or their witnesses moved since the last one; returns whether
+    it did.
 
     Halts the portfolio if its records were changed by somebody else. Raises RedisAway and LeaseLost.
     """
     moved = [working for working in portfolio.working.values() if working.moved]
-    if not moved or portfolio.halted:
+    portfolio.write_finished(now_us)
+    if portfolio.halted or not moved and not any(witness.moved for witness in portfolio.witnesses.values()):
         return False
     trades = [trade for trade in map(portfolio.current, {working.trade_id: None for working in moved}) if trade]
     prints = {market.instrument.id: [market.last_print_id, market.last_print_us] for market in markets.values()}
+    progress = {"at_us": now_us, "last_prints": prints, "witnesses": checkpointed(portfolio)}
     try:
-        portfolio.store.checkpoint(trades, {"at_us": now_us, "last_prints": prints})
+        portfolio.store.checkpoint(trades, progress)
     except (StateMoved, StepConflict, StepRefused) as error:
         portfolio.halt(str(error))
         return False

@@ -31,6 +31,7 @@ from trading.engine.recovery import Recovery
 from trading.engine.settlements import Settlements
 from trading.engine.signals import pair_signals
 from trading.engine.timers import Timers
+from trading.engine.witnesses import end_all
 from trading.stores.errors import StepConflict, StepRefused, WireError
 
 WHOLE = "0/1"  # the only shard of a desk that is not divided
@@ -150,6 +151,11 @@ class Engine:
         """Writes the queue progress of every portfolio that has some; returns of how many. Raises RedisAway."""
         return sum(write_checkpoint(each, self.markets, self.now_us) for each in self.portfolios.values())
 
+    def end_watches(self) -> None:
+        """Writes what the shadows of the orders have come to, because no more events will come."""
+        for portfolio in self.portfolios.values():
+            end_all(portfolio, self.now_us)
+
     def _reach(self, now_us: int) -> None:
         if self.now_us == 0:
             self._sample_at(now_us // MICROSECONDS + 1)
@@ -200,6 +206,7 @@ class Engine:
         if event.print_id <= market.last_print_id and event.event_us <= market.last_print_us:
             return  # a venue repeats prints after a reconnect, so ids are compared; a new recording counts anew
         market.last_print_id, market.last_print_us = event.print_id, event.event_us
+        market.watched.see(event)
         if market.resting:
             self._exchange.match(market, event)
 

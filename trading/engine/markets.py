@@ -2,7 +2,7 @@
 
 `bid` and `ask` are floats for screening only; what is decided is read from the book, exactly.
 `resting` holds limit orders in the order of their acceptance, `waiting` those that want the book: takers with a
-remainder, and orders that arrived while the book was unknown.
+remainder, and orders that arrived while the book was unknown. `watched` sees prints for the shadows of ended orders.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from trading.domain.instruments import Instrument, Venue
 from trading.domain.spread import FundingTerm
 from trading.domain.strategy import Desk
 from trading.engine.liquidity import Liquidity
+from trading.engine.witnesses import Watched
 from trading.engine.working import Working
 from trading.market.book import Book
 
@@ -53,6 +54,7 @@ class Market:
         "signals",
         "venue",
         "waiting",
+        "watched",
     )
 
     def __init__(self, instrument: Instrument, venue: Venue) -> None:
@@ -68,6 +70,7 @@ class Market:
         self.last_print_us = 0
         self.resting: list[Working] = []
         self.waiting: list[Working] = []
+        self.watched = Watched()
         self.liquidity = Liquidity()
         self.signals: list[PairSignal] = []
 

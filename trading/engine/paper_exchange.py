@@ -14,6 +14,7 @@ import msgspec
 
 from trading.domain import fills, queue
 from trading.domain.events import Print
+from trading.domain.evidence import WalkEvidence, levels_kept
 from trading.domain.orders import Liquidity, Order, OrderType, QueuePosition, Side
 from trading.domain.trades import Trade
 from trading.domain.units import ZERO
@@ -24,7 +25,9 @@ from trading.engine.markets import Market
 from trading.engine.portfolio import Portfolio
 from trading.engine.sending import opposite
 from trading.engine.timers import Timers
+from trading.engine.witnesses import Witnesses
 from trading.engine.working import Working
+from trading.market.book import Book
 
 replace = msgspec.structs.replace
 
@@ -39,6 +42,7 @@ class PaperExchange:
     def __init__(self, clockwork: Timers, latency: Latency) -> None:
         self._timers = clockwork
         self._latency = latency
+        self._witnesses = Witnesses(clockwork)
         self.on_filled: FilledHook = lambda portfolio, trade, order: None
         self.on_cancel_answered: AnsweredHook = lambda portfolio, trade_id, at_us: None
 
@@ -96,6 +100,8 @@ class PaperExchange:
             return ZERO
         working.order = replace(order, queue=after)
         working.moved = True
+        if working.witness is not None:
+            working.witness.count(event.print_id, event.event_us, price, Decimal(event.quantity), left)
         if not after.is_filled:
             return left
         used = queue_ahead(before) if price == before.price else ZERO
@@ -126,16 +132,17 @@ class PaperExchange:
         if working.portfolio.working.get(order.id) is not working:
             return
         if is_limit:
-            self._rest(working)
+            self._rest(working, now_us)
         else:
             working.market.waiting.append(working)
 
-    def _rest(self, working: Working) -> None:
+    def _rest(self, working: Working, now_us: int) -> None:
         order, market = working.order, working.market
         depth = market.book.depth_at(order.side, order.price)
         position = queue.join(order.price, depth, market.venue.fill_threshold_fraction)
         working.order = replace(order, queue=position)
         working.moved = True
+        working.witness = self._witnesses.begin(working, now_us)
         market.resting.append(working)
 
     def _take(self, working: Working, limit: Decimal | None, now_us: int) -> None:
@@ -146,6 +153,7 @@ class PaperExchange:
         taken = walk(levels, order.remaining, order.side, limit)
         if not taken.filled:
             return
+        working.walked = walk_evidence(taken, limit, market.book, now_us)
         rate = market.venue.taker_fee_rate
         filled = fills.filled(order, taken.filled, taken.cost, now_us, rate, Liquidity.TAKER)
         if self._fill(working, filled, now_us):
@@ -166,6 +174,19 @@ class PaperExchange:
 def queue_ahead(position: QueuePosition) -> Decimal:
     """The volume that still had to trade before the order's own turn, in base asset."""
     return max(ZERO, position.fill_threshold_fraction * position.resting_depth - position.cumulative_volume)
+
+
+def walk_evidence(taken: Walk, limit: Decimal | None, book: Book, now_us: int) -> WalkEvidence:
+    """What a walk took, and of which book."""
+    return WalkEvidence(
+        levels=levels_kept(taken.taken),
+        levels_count=taken.levels,
+        quantity=taken.filled,
+        cost=taken.cost,
+        limit=limit,
+        book_us=book.event_us,
+        book_state=book.state(now_us),
+    )
 
 
 def note_taken(market: Market, prefix: str, book_side: Side, taken: Walk) -> None:

@@ -136,3 +136,7 @@ class PatientStore:
         """Writes queue progress."""
         written = tuple(trades)
         self._patience.until_answered(lambda: self._store.checkpoint(written, progress))
+
+    def last_checkpoint(self) -> dict[str, Any] | None:
+        """The progress written last."""
+        return self._patience.until_answered(self._store.last_checkpoint)

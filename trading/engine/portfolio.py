@@ -12,16 +12,20 @@ from typing import Any, Protocol
 import msgspec
 
 from trading.domain.errors import ConservationBroken
+from trading.domain.evidence import OrderFill, fill_between
 from trading.domain.funding import FundingPayment
 from trading.domain.orders import Order
 from trading.domain.outcome import metrics_of, result_of
 from trading.domain.pnl import fees_of
 from trading.domain.portfolio import PortfolioState
+from trading.domain.shadow import ShadowFill
 from trading.domain.strategy import Strategy
 from trading.domain.trades import Trade, TradeStatus
 from trading.domain.units import ZERO
+from trading.domain.witness import Witness
 from trading.engine.lifecycle import Cause, settled
 from trading.engine.markets import Market
+from trading.engine.witnesses import forget
 from trading.engine.working import Working
 from trading.stores.errors import StateMoved, StepConflict, StepRefused
 from trading.stores.transition import Transition
@@ -47,6 +51,9 @@ class TransitionStore(Protocol):
     def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
         """Writes queue progress."""
 
+    def last_checkpoint(self) -> dict[str, Any] | None:
+        """The progress written last."""
+
 
 class Portfolio:
     """The portfolio of one strategy."""
@@ -68,6 +75,9 @@ class Portfolio:
         self.causes: dict[str, Cause] = {}
         self.open_by_pair: dict[PairKey, int] = {}
         self.blocked_until_us: dict[PairKey, int] = {}
+        self.witnesses: dict[str, Witness] = {}  # by order, while they watch
+        self.left_behind: dict[str, Witness] = {}  # of an earlier run, by order
+        self.finished: list[ShadowFill] = []  # to be written by the next step
         self.halted: str | None = "not loaded yet"
         self.entries_stopped: str | None = None  # a person or a broken invariant wants no new trades
         self._listener = listener
@@ -84,6 +94,7 @@ class Portfolio:
         self.state = state
         self.trades = {trade.id: trade for trade in trades.values() if trade.origin == ENGINE and trade.is_open}
         self.working, self.causes, self.open_by_pair = {}, {}, {}
+        forget(self, self.store.last_checkpoint())
         for trade in self.trades.values():
             self._count(trade, 1)
         self.entries_stopped = unaccounted(state, trades.values())
@@ -122,6 +133,7 @@ class Portfolio:
             self.halt(str(error))
             return None
         self.state = state
+        self.finished.clear()
         self._keep(before, trade)
         self._listener(self.prefix, before, trade)
         return trade
@@ -143,7 +155,32 @@ class Portfolio:
             results=tuple(result_of(trade, order) for order in ended),
             metrics=tuple(metrics_of(trade, order, self.markets[order.instrument].venue) for order in ended),
             funding=funding,
+            fills=self._fills(before, trade),
+            shadows=tuple(self.finished),
         )
+
+    def _fills(self, before: Trade | None, trade: Trade) -> tuple[OrderFill, ...]:
+        known = {order.id: order for order in before.all_orders} if before else {}
+        found = []
+        for order in trade.all_orders:
+            working = self.working.get(order.id)
+            if working is not None and order.filled_quantity:
+                evidence = working.evidence(order)
+                found.append(fill_between(trade.id, trade.version, known.get(order.id), order, evidence))
+        return tuple(fill for fill in found if fill is not None)
+
+    def write_finished(self, at_us: int) -> None:
+        """Writes the shadows that no step has carried so far. Raises LeaseLost and RedisAway."""
+        if self.finished and not self.halted:
+            shadows = tuple(self.finished)
+            last = shadows[-1]
+            operation_id = f"{self.prefix}:shadows:{last.order_id}:{last.watched_until_us}"
+            try:
+                self.store.commit(Transition(operation_id=operation_id, at_us=at_us, shadows=shadows))
+            except (StateMoved, StepConflict, StepRefused) as error:
+                self.halt(str(error))
+            else:
+                self.finished.clear()
 
     def block(self, pair: PairKey, until_us: int) -> None:
         """No entries of a pair before `until_us`."""

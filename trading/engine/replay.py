@@ -58,6 +58,7 @@ class Replay:
                 next_tick_us = (event.event_us // MICROSECONDS + 1) * MICROSECONDS
             engine.on_event(event)
         if next_tick_us != NEVER_US:
+            engine.end_watches()
             self._tick(engine.now_us, record=True)
 
     def _tick_until(self, event_us: int, next_tick_us: int, on_second: Callable[[int], None]) -> int:

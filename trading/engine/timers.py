@@ -20,6 +20,7 @@ SAMPLE = "2 sample"
 ARRIVAL = "3 arrival"
 ACKNOWLEDGEMENT = "4 acknowledgement"
 DECISION = "5 decision"
+WATCH = "6 watch"
 
 
 class Timers:

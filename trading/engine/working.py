@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trading.domain.orders import Order
+from trading.domain.evidence import Evidence, WalkEvidence
+from trading.domain.orders import Liquidity, Order
+from trading.domain.witness import Witness
 
 if TYPE_CHECKING:
     from trading.engine.markets import Market
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 class Working:
     """One pending order of one portfolio."""
 
-    __slots__ = ("market", "moved", "order", "portfolio", "trade_id")
+    __slots__ = ("market", "moved", "order", "portfolio", "trade_id", "walked", "witness")
 
     def __init__(self, portfolio: Portfolio, trade_id: str, order: Order, market: Market) -> None:
         self.portfolio = portfolio
@@ -26,9 +28,19 @@ class Working:
         self.order = order
         self.market = market
         self.moved = False  # accepted or further in the queue since the last checkpoint
+        self.witness: Witness | None = None  # since it rests
+        self.walked: WalkEvidence | None = None  # the last walk of the book
 
     def leave_market(self) -> None:
         """No longer rests in the queue or waits for the book."""
         for waiting in (self.market.resting, self.market.waiting):
             if self in waiting:
                 waiting.remove(self)
+        if self.witness is not None:
+            self.witness.is_resting = False
+
+    def evidence(self, filled: Order) -> Evidence | None:
+        """Why the order was filled just now; `filled` is what it has become."""
+        if filled.liquidity is Liquidity.TAKER:
+            return self.walked
+        return self.witness.evidence(filled.queue) if self.witness and filled.queue else None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from results.domain.outcomes import ResultMetrics, TradeResult
+from trading.domain.evidence import OrderFill
 from trading.domain.funding import FundingPayment
 from trading.domain.portfolio import PortfolioState
+from trading.domain.shadow import ShadowFill
 from trading.domain.trades import Trade
 
 
@@ -22,3 +24,5 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[TradeResult, ...] = ()
     metrics: tuple[ResultMetrics, ...] = ()
     funding: tuple[FundingPayment, ...] = ()
+    fills: tuple[OrderFill, ...] = ()
+    shadows: tuple[ShadowFill, ...] = ()

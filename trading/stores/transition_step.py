@@ -5,6 +5,7 @@
     leg-out          LPUSH at first sight                       leg_out_event, when it changes
     result           HSET result:, result_metrics:              trade_result, result_metrics
     funding          (the ledger is durable only)               funding_payment
+    fill, shadows    (evidence is durable only)                 order_fill, shadow_fill
     state            SET state, SET portfolio_metrics
 Source: ruling 17, redis-schema "Access Patterns".
 """
@@ -18,6 +19,7 @@ from trading.domain.portfolio import PortfolioState
 from trading.domain.trades import Trade
 from trading.stores import keys, rows, wire
 from trading.stores.errors import WireError
+from trading.stores.evidence_rows import fill_row, shadow_row
 from trading.stores.hashes import Fields, hash_of_row, row_of_hash
 from trading.stores.held import Held, HeldTrade, Surroundings
 from trading.stores.keys import PortfolioKeys
@@ -50,6 +52,10 @@ class TransitionStep:
             self._hash(step, rows.RESULT_METRICS, keys.result_metrics(metrics.result_id), row)
         for paid in transition.funding:
             step.emit(self._outbox.entry(rows.FUNDING_PAYMENT, rows.funding_row(paid, self._keys.prefix)))
+        for fill in transition.fills:
+            step.emit(self._outbox.entry(rows.ORDER_FILL, fill_row(fill, self._keys.prefix)))
+        for shadow in transition.shadows:
+            step.emit(self._outbox.entry(rows.SHADOW_FILL, shadow_row(shadow, self._keys.prefix)))
         if transition.state is not None:
             self._state(step, transition.state, transition.at_us)
         return step

@@ -76,6 +76,9 @@ class MemoryStore:
             assert self.open[trade.id].version == trade.version
             self.open[trade.id] = trade
 
+    def last_checkpoint(self) -> dict[str, Any] | None:
+        return self.checkpoints[-1][1] if self.checkpoints else None
+
 
 class MemoryQuotes:
     """What was published."""

@@ -10,11 +10,14 @@ import msgspec
 import pytest
 
 from results.domain.canonical import row_hash
+from results.domain.outcomes import result_id_of
 from tests.trading.stores import made
+from trading.domain.evidence import OrderFill, WalkEvidence
 from trading.domain.funding import FundingPayment
-from trading.domain.orders import Leg
+from trading.domain.orders import Leg, Liquidity, Role, Side
 from trading.domain.pnl import fees_of
 from trading.domain.portfolio import PortfolioState
+from trading.domain.shadow import ShadowFill
 from trading.domain.trades import Trade
 from trading.stores import keys, wire
 from trading.stores.errors import LeaseLost, StateMoved, StepConflict, StepRefused
@@ -150,6 +153,37 @@ def test_funding_is_a_row_of_the_ledger(store: PortfolioStore, redis_client: Any
     store.commit(Transition(operation_id="f", at_us=1, funding=(paid,)))
     [(table, row)] = rows_of(redis_client)
     assert table == "funding_payment" and row["portfolio"] == "strategy" and row["cash_usd"] == D("-1")
+
+
+def test_a_fill_and_its_evidence_are_written_in_the_step_of_the_trade(store: PortfolioStore, redis_client: Any) -> None:
+    order = made.active_trade().long_order
+    walk = WalkEvidence(((D("42500.5"), D("0.1")),), 1, D("0.1"), D("4250.05"), None, 7, "ok")
+    fill = OrderFill(
+        made.TRADE_ID, made.TRADE_ID, order, D("42500.5"), D("0.1"), D("2.1"), made.NOON_US, Liquidity.TAKER, walk
+    )
+    store.commit(msgspec.structs.replace(opening(), fills=(fill,)))
+    assert [table for table, _ in rows_of(redis_client)] == ["paper_trade", "order_fill"]
+    row = rows_of(redis_client)[1][1]
+    assert (row["portfolio"], row["result_id"], row["price"]) == ("strategy", result_id_of(order.id), D("42500.5"))
+    assert (row["liquidity"], row["filled_at"], row["sent_at"]) == ("taker", made.NOON_US, order.created_us)
+    assert json.loads(row["evidence"]) == {
+        "kind": "walk", "levels": [["42500.5", "0.1"]], "levels_count": 1, "quantity": "0.1", "cost": "4250.05",
+        "limit": None, "book_us": 7, "book_state": "ok",
+    }  # fmt: skip
+
+
+def test_shadows_are_one_row_whose_version_is_how_long_they_were_watched(
+    store: PortfolioStore, redis_client: Any
+) -> None:
+    order, at_us = made.active_trade().long_order, made.NOON_US
+    shadow = ShadowFill(
+        made.TRADE_ID, order.id, "binance", "BTCUSDT", Leg.LONG, Role.ENTRY, Side.BUY, order.price, order.quantity,
+        D(15), D("3.1"), at_us, 500, (at_us + 1, None, None, None), at_us + 9,
+    )  # fmt: skip
+    store.commit(Transition(operation_id="s", at_us=1, shadows=(shadow,)))
+    [(table, row)] = rows_of(redis_client)
+    assert (table, row["version"], row["watched_until"]) == ("shadow_fill", at_us + 9, at_us + 9)
+    assert [row[f"filled_{name}_at"] for name in ("20", "50", "100", "through")] == [at_us + 1, None, None, None]
 
 
 def test_the_same_transition_again_changes_nothing(store: PortfolioStore, redis_client: Any) -> None:
