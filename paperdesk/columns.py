@@ -39,15 +39,17 @@ UTC_DAY = Unit("UTC", "a UTC day")
 
 UNITS: dict[str, Unit] = {
     **dict.fromkeys(("entry_long_price", "entry_short_price", "exit_long_price", "exit_short_price"), PRICE),
-    **dict.fromkeys(("filled_price", "hedge_price", "mark_price", "execution_price", "requested_price"), PRICE),
+    **dict.fromkeys(
+        ("filled_price", "hedge_price", "mark_price", "execution_price", "requested_price", "price"), PRICE
+    ),
     **dict.fromkeys(("position_size_usd", "projected_profit_usd", "projected_spread_usd"), USD),
     **dict.fromkeys(("projected_funding_usd", "projected_fees_usd", "price_pnl_long_usd"), USD),
     **dict.fromkeys(("price_pnl_short_usd", "funding_long_usd", "funding_short_usd", "fees_usd"), USD),
     **dict.fromkeys(("hedge_fees_usd", "actual_profit_usd", "residual_usd", "cash_usd", "daily_pnl"), USD),
     **dict.fromkeys(("leg_out_loss", "starting_capital", "available_capital", "total_open_positions"), USD),
     **dict.fromkeys(("cumulative_pnl", "unrealised_usd", "equity_usd", "leg_out_total_loss"), USD),
-    **dict.fromkeys(("fees_paid", "funding_received", "pnl", "commission", "fees"), USD),
-    **dict.fromkeys(("quantity", "lot_size", "filled_quantity"), BASE),
+    **dict.fromkeys(("fees_paid", "funding_received", "pnl", "commission", "fees", "fee"), USD),
+    **dict.fromkeys(("quantity", "lot_size", "filled_quantity", "order_quantity", "depth", "volume"), BASE),
     **dict.fromkeys(("entry_spread_bps", "slippage_cost_bps"), BPS),
     **dict.fromkeys(("win_rate", "max_drawdown"), RATIO),
     **dict.fromkeys(("execution_latency_ms", "broker_latency_ms", "network_latency_ms", "queue_wait_ms"), MILLISECONDS),
@@ -68,6 +70,7 @@ UNITS: dict[str, Unit] = {
     "realistic_apr": PER_YEAR,
     "average_trade_duration_seconds": SECONDS,
     "row_hash": HASH,
+    "leg_out_ms": Unit("ms", "milliseconds"),
 }
 
 NAMES: dict[str, str] = {
@@ -87,6 +90,14 @@ NAMES: dict[str, str] = {
     "short_exchange": "short venue",
     "settled_at": "settled",
     "found_at": "found",
+    "sent_at": "sent",
+    "accepted_at": "accepted",
+    "filled_at": "filled",
+    "filled_20_at": "at 20%",
+    "filled_50_at": "at 50%",
+    "filled_100_at": "at 100%",
+    "filled_through_at": "by trade-through",
+    "leg_out_ms": "leg-out time",
     "rejection_reason": "reason",
     "entry_spread_bps": "spread",
     "position_size_usd": "size per leg",

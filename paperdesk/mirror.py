@@ -86,6 +86,14 @@ class ExactDecimalField(models.DecimalField):
         return number
 
 
+class JsonTextField(models.TextField):
+    """A JSON document as the very text that was written: a database's own JSON type would reorder keys and rewrite
+    numbers, and the row's hash covers the text."""
+
+    def get_internal_type(self) -> str:
+        return "TextField"
+
+
 class MirroredModel(models.Model):
     """A durable table. `version` grows with each transition, `day` is the UTC day of the first one and never
     changes, `row_hash` is the signed 64-bit hash of the canonical row."""

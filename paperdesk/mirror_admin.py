@@ -169,6 +169,8 @@ def trade_links(trade_id: Any, *, leave_out: str = "") -> list[tuple[str, str]]:
         "breaks": ("Breaks", list_link("results_tradereconciliationbreak", trade_id)),
         "leg_out": ("Leg-out", list_link("trading_legoutevent", trade_id)),
         "funding": ("Funding", list_link("trading_fundingpayment", trade_id)),
+        "fills": ("Fills", list_link("trading_orderfill", trade_id)),
+        "shadows": ("Shadow fills", list_link("trading_shadowfill", trade_id)),
     }
     return [link for name, link in links.items() if name != leave_out]
 

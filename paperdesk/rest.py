@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import django_filters
+import msgspec
 from django import forms
 from django.core.exceptions import ValidationError as InvalidValue
 from django.db import models
@@ -24,7 +25,7 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
 from paperdesk.columns import description_of, name_of
-from paperdesk.mirror import DIGITS, ExactDecimalField
+from paperdesk.mirror import DIGITS, ExactDecimalField, JsonTextField
 from results.domain.units import PLACES, plain, text_of
 
 PAGE_ROWS = 100
@@ -41,18 +42,31 @@ class ExactDecimal(serializers.Field):
         return text_of(plain(value))
 
 
+@extend_schema_field({"type": "object", "additionalProperties": True})
+class JsonText(serializers.Field):
+    """A JSON document that is kept as text, as the document itself; it is only ever read."""
+
+    def to_representation(self, value: str) -> Any:
+        """The document; a text that is none stays a text."""
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            return value
+
+
 class MirrorSerializer(serializers.ModelSerializer):
     """All columns of a mirrored table under their own names, described with their units."""
 
     serializer_field_mapping: ClassVar = {
         **serializers.ModelSerializer.serializer_field_mapping,
         ExactDecimalField: ExactDecimal,
+        JsonTextField: JsonText,
     }
 
     def build_standard_field(self, field_name: str, model_field: Any) -> tuple[Any, dict[str, Any]]:
         """The field with its description; nothing is validated, as nothing is written."""
         field_class, options = super().build_standard_field(field_name, model_field)
-        if field_class is ExactDecimal:
+        if field_class in (ExactDecimal, JsonText):
             options = {"allow_null": model_field.null}
         said = description_of(model_field) or f"{name_of(model_field).capitalize()}."
         return field_class, {**options, "help_text": said, "read_only": True}

@@ -10,9 +10,17 @@ from django.utils.html import format_html
 
 from paperdesk.admin_filters import found_filter, listed_filter, period_filter, venue_filter
 from paperdesk.mirror_admin import MirrorAdmin, trade_links
-from trading.domain.orders import Leg
+from trading.domain.orders import Leg, Liquidity, Role
 from trading.domain.trades import ExitReason, Hedge, TradeStatus
-from trading.models import DailyMetrics, FundingPayment, LegOutEvent, PaperTrade, PortfolioSnapshot
+from trading.models import (
+    DailyMetrics,
+    FundingPayment,
+    LegOutEvent,
+    OrderFill,
+    PaperTrade,
+    PortfolioSnapshot,
+    ShadowFill,
+)
 
 
 @admin.display(description="live")
@@ -121,6 +129,58 @@ class FundingPaymentAdmin(OfTrade):
     groups = (
         ("Payment", ("id", "trade_id", "portfolio", "exchange", "symbol", "leg", "settled_at", "cash_usd")),
         ("Terms", ("quantity", "mark_price", "rate", "interval_hours")),
+    )
+
+
+@admin.register(OrderFill)
+class OrderFillAdmin(OfTrade):
+    """Fills of orders, the latest first, each with the evidence for it."""
+
+    columns = (
+        "id", "filled_at", "trade_id", "symbol", "exchange", "leg", "role", "direction", "liquidity", "quantity",
+        "price", "fee", "portfolio",
+    )  # fmt: skip
+    sorted_by = "filled_at"
+    id_columns = ("id", "trade_id", "order_id")
+    search_help_text = "The exact id of a fill, of an order or of a trade."
+    list_filter = (
+        period_filter("filled_at"),
+        listed_filter("liquidity", Liquidity),
+        listed_filter("role", Role),
+        listed_filter("leg", Leg),
+        found_filter(PaperTrade, "portfolio"),
+    )
+    groups = (
+        (
+            "Fill",
+            ("id", "trade_id", "order_id", "result_id", "portfolio", "exchange", "symbol", "leg", "role", "direction")
+            + ("liquidity", "price", "quantity", "order_quantity", "fee"),
+        ),
+        ("Times", ("sent_at", "accepted_at", "filled_at")),
+        ("Evidence", ("evidence",)),
+    )
+
+
+@admin.register(ShadowFill)
+class ShadowFillAdmin(OfTrade):
+    """When orders would have filled at other thresholds, the latest first."""
+
+    columns = (
+        "id", "accepted_at", "trade_id", "symbol", "exchange", "leg", "depth", "volume", "filled_20_at", "filled_50_at",
+        "filled_100_at", "filled_through_at", "portfolio",
+    )  # fmt: skip
+    sorted_by = "accepted_at"
+    id_columns = ("id", "trade_id")
+    search_help_text = "The exact id of a row or of a trade."
+    list_filter = (period_filter("accepted_at"), listed_filter("leg", Leg), found_filter(PaperTrade, "portfolio"))
+    groups = (
+        (
+            "Order",
+            ("id", "trade_id", "order_id", "portfolio", "exchange", "symbol", "leg", "role", "direction", "price")
+            + ("quantity", "accepted_at", "leg_out_ms"),
+        ),
+        ("Queue", ("depth", "volume", "watched_until")),
+        ("Would have filled", ("filled_20_at", "filled_50_at", "filled_100_at", "filled_through_at")),
     )
 
 

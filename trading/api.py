@@ -7,9 +7,17 @@ from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema
 
 from paperdesk.rest import MirrorViewSet, filters_of, serializer_of
-from trading.domain.orders import Leg
+from trading.domain.orders import Leg, Liquidity, Role, Side
 from trading.domain.trades import ExitReason, Hedge, TradeStatus
-from trading.models import DailyMetrics, FundingPayment, LegOutEvent, PaperTrade, PortfolioSnapshot
+from trading.models import (
+    DailyMetrics,
+    FundingPayment,
+    LegOutEvent,
+    OrderFill,
+    PaperTrade,
+    PortfolioSnapshot,
+    ShadowFill,
+)
 
 
 def _either_leg(rows: QuerySet[PaperTrade], name: str, value: str) -> QuerySet[PaperTrade]:
@@ -59,6 +67,43 @@ class FundingPaymentViewSet(MirrorViewSet):
         equal=("trade_id", "portfolio", "exchange", "symbol"),
         choices={"leg": list(Leg)},
         ranges=("cash_usd",),
+    )
+
+
+@extend_schema(tags=["trading"])
+class OrderFillViewSet(MirrorViewSet):
+    """Fills of orders with the evidence for them, the latest first.
+
+    `evidence.kind` is "queue" (the order rested: depth, threshold and volume at its price, the first and last prints
+    that counted, and what filled it: threshold, through or front) or "walk" (it took from the book: levels as
+    [price, quantity], best first, the limit, the book's time and state). Its times are microseconds since the epoch.
+    """
+
+    queryset = OrderFill.objects.all()
+    serializer_class = serializer_of(OrderFill)
+    filterset_class = filters_of(
+        OrderFill,
+        time="filled_at",
+        equal=("trade_id", "order_id", "portfolio", "exchange", "symbol"),
+        choices={"leg": list(Leg), "role": list(Role), "direction": list(Side), "liquidity": list(Liquidity)},
+    )
+
+
+@extend_schema(tags=["trading"])
+class ShadowFillViewSet(MirrorViewSet):
+    """When orders that joined a queue would have filled at other thresholds, the latest first.
+
+    An order is judged by the prints that it counts while it rests, and by whole prints afterwards, as if it still
+    rested, for the strategy's entry timeout from its acceptance, at most 120 s. Null: not until `watched_until`.
+    """
+
+    queryset = ShadowFill.objects.all()
+    serializer_class = serializer_of(ShadowFill)
+    filterset_class = filters_of(
+        ShadowFill,
+        time="accepted_at",
+        equal=("trade_id", "portfolio", "exchange", "symbol"),
+        choices={"leg": list(Leg), "role": list(Role), "direction": list(Side)},
     )
 
 

@@ -1,5 +1,4 @@
-"""The durable tables of trading. Mirrors of what the engine wrote, which are read and never edited
-(`paperdesk.mirror`), and the settings, which people edit (`trading.settings_models`).
+"""The durable tables of trading. Mirrors of what the engine wrote: read, never edited (see `paperdesk.mirror`).
 
 Prices are quote per base, `_usd` amounts the account currency, `_bps` basis points, times UTC microseconds.
 """
@@ -8,11 +7,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from paperdesk.mirror import ExactDecimalField, MirroredModel
-from trading.settings_models import DeskSettings as DeskSettings
-from trading.settings_models import Instrument as Instrument
-from trading.settings_models import Strategy as Strategy
-from trading.settings_models import Venue as Venue
+from paperdesk.mirror import ExactDecimalField, JsonTextField, MirroredModel
 
 
 class PaperTrade(MirroredModel):
@@ -123,6 +118,83 @@ class FundingPayment(MirroredModel):
 
     def __str__(self) -> str:
         return f"{self.cash_usd} USD for {self.trade_id}"
+
+
+class OrderFill(MirroredModel):
+    """One fill of an order, with the evidence for it (ruling 10): what it waited behind, or which levels it took."""
+
+    id = models.UUIDField(primary_key=True)
+    trade_id = models.UUIDField()
+    order_id = models.CharField(max_length=64)
+    result_id = models.UUIDField()
+    portfolio = models.CharField(max_length=64)
+    exchange = models.CharField(max_length=64)
+    symbol = models.CharField(max_length=64)
+    leg = models.CharField(max_length=8)
+    role = models.CharField(max_length=8, help_text="entry, exit or hedge")
+    direction = models.CharField(max_length=8, help_text="buy or sell")
+    liquidity = models.CharField(max_length=8, help_text="maker if it rested, taker if it crossed or walked")
+    price = ExactDecimalField()
+    quantity = ExactDecimalField(help_text="Of this fill.")
+    order_quantity = ExactDecimalField()
+    fee = ExactDecimalField(help_text="A cost is positive, a rebate negative.")
+    sent_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, help_text="When the order had arrived at the venue.")
+    filled_at = models.DateTimeField()
+    evidence = JsonTextField(null=True, help_text="Depth, threshold and prints that counted, or the levels taken.")
+
+    class Meta(MirroredModel.Meta):
+        db_table = "order_fill"
+        ordering = ("-filled_at", "id")
+        indexes = (
+            models.Index(fields=("-filled_at", "id"), name="order_fill_time"),
+            models.Index(fields=("trade_id",), name="order_fill_trade"),
+            models.Index(fields=("order_id",), name="order_fill_order"),
+            models.Index(fields=("portfolio", "-filled_at"), name="order_fill_portfolio"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.quantity} at {self.price} for {self.trade_id}"
+
+
+class ShadowFill(MirroredModel):
+    """When a resting order would have filled behind 20%, 50% or 100% of the depth, and by trade-through alone.
+
+    Null: not until `watched_until`. One row per order that joined a queue.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    trade_id = models.UUIDField()
+    order_id = models.CharField(max_length=64)
+    portfolio = models.CharField(max_length=64)
+    exchange = models.CharField(max_length=64)
+    symbol = models.CharField(max_length=64)
+    leg = models.CharField(max_length=8)
+    role = models.CharField(max_length=8, help_text="entry, exit or hedge")
+    direction = models.CharField(max_length=8, help_text="buy or sell")
+    price = ExactDecimalField()
+    quantity = ExactDecimalField()
+    depth = ExactDecimalField(help_text="Resting at the price when the order was accepted.")
+    volume = ExactDecimalField(help_text="Traded at the price while it was watched.")
+    accepted_at = models.DateTimeField()
+    leg_out_ms = models.IntegerField(help_text="The strategy's leg-out time.")
+    filled_20_at = models.DateTimeField(null=True, help_text="Behind 20% of the depth.")
+    filled_50_at = models.DateTimeField(null=True, help_text="Behind 50% of the depth.")
+    filled_100_at = models.DateTimeField(null=True, help_text="Behind all of the depth.")
+    filled_through_at = models.DateTimeField(null=True, help_text="By a print through the price.")
+    watched_until = models.DateTimeField()
+
+    class Meta(MirroredModel.Meta):
+        db_table = "shadow_fill"
+        ordering = ("-accepted_at", "id")
+        indexes = (
+            models.Index(fields=("-accepted_at", "id"), name="shadow_fill_time"),
+            models.Index(fields=("trade_id",), name="shadow_fill_trade"),
+            models.Index(fields=("portfolio", "-accepted_at"), name="shadow_fill_portfolio"),
+        )
+
+    def __str__(self) -> str:
+        return f"shadows of {self.order_id}"
 
 
 class DailyMetrics(MirroredModel):

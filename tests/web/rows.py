@@ -16,6 +16,7 @@ TEXTS = {
     "origin": "engine", "direction": "buy", "leg": "long", "role": "entry", "filled_leg": "long",
     "unfilled_leg": "short", "hedge": "unwind", "reason": "timeout_500ms", "kind": "adverse_slippage",
     "reconciliation_status": "success", "stream_id": "1-0", "order_id": "order-1",
+    "liquidity": "maker",
 }  # fmt: skip
 
 Row = TypeVar("Row", bound=MirroredModel)

@@ -23,7 +23,15 @@ from results.domain.outcomes import result_id_of
 from results.models import ResultMetrics, TradeReconciliation, TradeReconciliationBreak, TradeResult
 from tests.web.conftest import SUPERUSER
 from tests.web.rows import NOON, row
-from trading.models import DailyMetrics, FundingPayment, LegOutEvent, PaperTrade, PortfolioSnapshot
+from trading.models import (
+    DailyMetrics,
+    FundingPayment,
+    LegOutEvent,
+    OrderFill,
+    PaperTrade,
+    PortfolioSnapshot,
+    ShadowFill,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
@@ -31,6 +39,8 @@ MODELS = [
     PaperTrade,
     LegOutEvent,
     FundingPayment,
+    OrderFill,
+    ShadowFill,
     DailyMetrics,
     PortfolioSnapshot,
     TradeResult,
@@ -201,17 +211,26 @@ def test_the_rows_of_one_trade_lead_to_each_other(analyst: Client) -> None:
     found = row(TradeReconciliationBreak, trade_id=trade.id, expected=Decimal(1), actual=Decimal(2), is_failure=True)
     rows = [trade, result, row(ResultMetrics, result_id=result.pk), row(LegOutEvent, trade_id=trade.id), found]
     rows += [row(FundingPayment, trade_id=trade.id), row(TradeReconciliation, trade_id=trade.id)]
+    rows += [row(OrderFill, trade_id=trade.id), row(ShadowFill, trade_id=trade.id)]
     for saved in rows:
         saved.save()
     links = re.findall(r'<li><a href="([^"]+)">', analyst.get(address_of(PaperTrade, trade.pk)).content.decode())
     tables = [address.partition("?")[0] for address in links if address.startswith("/admin/")]
-    linked = [TradeResult, TradeReconciliation, TradeReconciliationBreak, LegOutEvent, FundingPayment]
+    linked = [
+        TradeResult,
+        TradeReconciliation,
+        TradeReconciliationBreak,
+        LegOutEvent,
+        FundingPayment,
+        OrderFill,
+        ShadowFill,
+    ]
     assert set(map(address_of, linked)) <= set(tables)
     assert f"/trades/{trade.id}/" in links
     for address in links:
         if "?q=" in address:
             assert len(ids_on(analyst, address)) >= 1, address
-    for other in (result, found, rows[3], rows[5], rows[6]):
+    for other in (result, found, rows[3], *rows[5:]):
         page = analyst.get(address_of(type(other), other.pk)).content.decode()
         assert f'href="{address_of(PaperTrade, trade.pk)}"' in page
     reconciled = analyst.get(address_of(TradeReconciliation, trade.pk)).content.decode()

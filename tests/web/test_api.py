@@ -23,7 +23,16 @@ from results.models import ResultMetrics, TradeReconciliation, TradeReconciliati
 from tests.web.conftest import ANONYMOUS
 from tests.web.rows import NOON, row
 from trading import wiring
-from trading.models import DailyMetrics, FundingPayment, LegOutEvent, PaperTrade, PortfolioSnapshot
+from trading.domain.evidence import WalkEvidence, encode_evidence
+from trading.models import (
+    DailyMetrics,
+    FundingPayment,
+    LegOutEvent,
+    OrderFill,
+    PaperTrade,
+    PortfolioSnapshot,
+    ShadowFill,
+)
 from trading.stores import keys
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -32,6 +41,8 @@ ENDPOINTS: dict[str, type[MirroredModel]] = {
     "trades": PaperTrade,
     "leg-outs": LegOutEvent,
     "funding-payments": FundingPayment,
+    "fills": OrderFill,
+    "shadow-fills": ShadowFill,
     "daily-metrics": DailyMetrics,
     "portfolio-snapshots": PortfolioSnapshot,
     "results": TradeResult,
@@ -48,6 +59,24 @@ def analyst(client_of: Callable[[str], Client]) -> Client:
 
 def later(seconds: int) -> datetime.datetime:
     return NOON + datetime.timedelta(seconds=seconds)
+
+
+def test_the_fills_of_a_trade_carry_their_evidence_as_json(analyst: Client) -> None:
+    walk = WalkEvidence(
+        ((Decimal("49980.0"), Decimal("0.004")),), 1, Decimal("0.004"), Decimal("199.92"), None, 7, "ok"
+    )
+    fill = row(OrderFill, evidence=encode_evidence(walk))
+    for saved in (fill, row(OrderFill), row(OrderFill, evidence="{cut off")):
+        saved.save()
+    answer = analyst.get("/api/v1/fills/", {"trade_id": str(fill.trade_id)})
+    (found,) = answer.json()["results"]
+    assert found["evidence"] == {
+        "kind": "walk", "levels": [["49980.0", "0.004"]], "levels_count": 1, "quantity": "0.004", "cost": "199.92",
+        "limit": None, "book_us": 7, "book_state": "ok",
+    }  # fmt: skip
+    every = [each["evidence"] for each in analyst.get("/api/v1/fills/").json()["results"]]
+    assert None in every
+    assert "{cut off" in every
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
