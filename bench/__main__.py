@@ -1,4 +1,4 @@
-"""`python -m bench`: runs the benchmarks and prints their ratios."""
+"""`python -m bench`: runs the benchmarks and prints their ratios beside the limits."""
 
 from __future__ import annotations
 
@@ -6,21 +6,30 @@ import argparse
 import json
 import os
 import sys
+import warnings
+from collections.abc import Mapping
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
+warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
-import django
+import django  # noqa: E402
 
 django.setup()
 
-from bench import monitor_tick, replay_speed  # noqa: E402
+from bench import contention, history, memory, monitor_tick, replay_speed  # noqa: E402
 from bench.measure import Ratio  # noqa: E402
 
-BENCHMARKS = {"replay": replay_speed.run, "monitor": monitor_tick.run}
+BENCHMARKS = {
+    "replay": lambda options: replay_speed.run(options.turns),
+    "monitor": lambda options: monitor_tick.run(options.turns),
+    "history": lambda options: history.run(options.turns),
+    "contention": lambda options: contention.run(options.turns),
+    "memory": lambda options: memory.run(options.minutes),
+}
 
 
 def main() -> int:
@@ -28,31 +37,43 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument("--turns", type=int, default=5, help="counted turns of each (default %(default)s)")
+    parser.add_argument("--minutes", type=int, default=12, help="length of the memory run (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--memory-run", metavar="REDIS_URL", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.memory_run:
+        sys.stdout.buffer.write(msgspec.json.encode(memory.simulate(options.memory_run, options.minutes)))
+        return 0
     unknown = [name for name in options.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark is called {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
-    found = [ratio for name in options.names or BENCHMARKS for ratio in BENCHMARKS[name](options.turns)]
+    load_before = os.getloadavg()[0]
+    found = [ratio for name in options.names or BENCHMARKS for ratio in BENCHMARKS[name](options)]
+    machine = {"cores": os.cpu_count(), "load_before": load_before, "load_after": os.getloadavg()[0]}
     if options.json:
-        print(json.dumps({"ratios": [msgspec.structs.asdict(ratio) for ratio in found]}, indent=2))
+        ratios = [msgspec.structs.asdict(ratio) | {"verdict": ratio.verdict} for ratio in found]
+        print(json.dumps({"machine": machine, "ratios": ratios}, indent=2))
     else:
-        show(found)
+        show(found, machine)
     return 0
 
 
-def show(found: list[Ratio]) -> None:
+def show(found: list[Ratio], machine: Mapping[str, object]) -> None:
     """Prints the ratios as a table."""
-    table = Table("benchmark", "ours", "bare", "ratio", "least to most")
+    table = Table("benchmark", "ours", "against", "ratio", "least to most", "limit", "verdict")
     for each in found:
+        bound = "at least" if each.at_least else "at most"
         table.add_row(
             each.name,
-            f"{each.ours}\n{each.ours_seconds:.3f} s",
-            f"{each.bare}\n{each.bare_seconds:.3f} s",
-            f"{each.ratio:.2f}",
-            f"{each.ratio_min:.2f} to {each.ratio_max:.2f}",
+            f"{each.ours}\n{each.ours_value:,.4g} {each.unit}",
+            f"{each.bare}\n{each.bare_value:,.4g} {each.unit}",
+            f"{each.ratio:.3g}",
+            f"{each.ratio_min:.3g} to {each.ratio_max:.3g}",
+            "" if each.limit is None else f"{bound} {each.limit:g}",
+            each.verdict,
         )
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print("machine: " + ", ".join(f"{name} {value}" for name, value in machine.items()))
 
 
 if __name__ == "__main__":

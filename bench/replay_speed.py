@@ -1,8 +1,14 @@
-"""The recorded six minutes through feed, engine and monitor, against bare decompressing and parsing of the lines."""
+"""The recorded six minutes through feed, engine and monitor, against bare decompressing and parsing of the lines.
+
+The headline has its stores in memory; the same with Redis, and end to end with every store synced and verified, are
+told beside it.
+"""
 
 from __future__ import annotations
 
 import gzip
+import json
+import subprocess
 import sys
 import tempfile
 from collections import deque
@@ -12,14 +18,16 @@ import orjson
 import redis
 from django.conf import settings
 
-from bench.measure import Ratio, compare
+from bench.in_memory import CommandsInMemory, MarketInMemory, PortfolioInMemory
+from bench.measure import Ratio, compare, ratio_of, seconds_of
+from paperdesk.embedded import roster
 from paperdesk.embedded.redis_server import running_redis
 from paperdesk.tables import TABLES
 from trading.config import load_desk
 from trading.engine.clock import EventClock
 from trading.engine.engine import Engine
 from trading.engine.monitor import Monitor
-from trading.engine.replay import Replay
+from trading.engine.replay import Replay, Tally
 from trading.market.replay import ReplayFeed
 from trading.stores.command_store import CommandStore
 from trading.stores.market_store import MarketStore
@@ -28,20 +36,27 @@ from trading.stores.outbox import Outbox
 from trading.stores.portfolio_store import PortfolioStore
 
 CAPTURES = ("binance-usdm-btcusdt-20240808.gz", "binance-spot-btcusdt-20240808.gz")
+BARE = "gunzip and orjson of the same lines"
+LIMIT = 6.0
 
 
 def run(turns: int) -> list[Ratio]:
-    """Two ratios: the feed alone, and the whole replay with its Redis; none where the recordings are absent."""
+    """Four ratios; none where the recordings are absent."""
     files = [settings.MARKET_DATA / name for name in CAPTURES]
     if not all(file.is_file() for file in files):
         print(f"replay: no recordings in {settings.MARKET_DATA}, not measured", file=sys.stderr)
         return []
-    bare = ("gunzip and orjson of the same lines", lambda: parse(files))
+    bare = (BARE, lambda: parse(files))
     with tempfile.TemporaryDirectory() as folder, running_redis(Path(folder)) as url:
         client = redis.Redis.from_url(url)
+        require_same(in_memory(files), with_redis(client, files))
         return [
-            compare("feed", ("events in order", lambda: deque(ReplayFeed(files), maxlen=0)), bare, turns),
-            compare("replay", ("feed, engine, monitor", lambda: replay(client, files)), bare, turns),
+            compare(
+                "replay, stores aside", ("feed, engine, monitor", lambda: in_memory(files)), bare, turns, limit=LIMIT
+            ),
+            compare("replay, feed alone", ("events in order", lambda: deque(ReplayFeed(files), maxlen=0)), bare, turns),
+            compare("replay, with Redis", ("atomic steps included", lambda: with_redis(client, files)), bare, turns),
+            end_to_end(files),
         ]
 
 
@@ -53,14 +68,39 @@ def parse(files: list[Path]) -> None:
                 orjson.loads(line[line.index(b" ") + 1 :])
 
 
-def replay(client: redis.Redis, files: list[Path]) -> Engine:
+def in_memory(files: list[Path]) -> Tally:
+    """One replay without any store."""
+    desk, clock, tally = load_desk(defaults="replay"), EventClock(), Tally()
+    market, commands = MarketInMemory(), CommandsInMemory()
+    stores = {strategy.prefix: PortfolioInMemory() for strategy in desk.strategies}
+    engine = Engine(desk, stores, market, commands, clock, listener=tally)
+    Replay(engine, Monitor(desk, stores, market, commands, clock), clock).run(ReplayFeed(files))
+    return tally
+
+
+def with_redis(client: redis.Redis, files: list[Path]) -> Tally:
     """One replay on an emptied Redis."""
     client.flushall()
-    desk, clock, outbox = load_desk(defaults="replay"), EventClock(), Outbox(TABLES)
+    desk, clock, outbox, tally = load_desk(defaults="replay"), EventClock(), Outbox(TABLES), Tally()
     market, commands = MarketStore(client), CommandStore(client)
     prefixes = [strategy.prefix for strategy in desk.strategies]
     stores = {prefix: PortfolioStore(client, prefix, outbox) for prefix in prefixes}
-    engine = Engine(desk, stores, market, commands, clock)
+    engine = Engine(desk, stores, market, commands, clock, listener=tally)
     watched = {prefix: MonitorStore(client, prefix, outbox) for prefix in prefixes}
     Replay(engine, Monitor(desk, watched, market, commands, clock), clock).run(ReplayFeed(files))
-    return engine
+    return tally
+
+
+def require_same(one: Tally, other: Tally) -> None:
+    """Both must have traded the same, or the comparison says nothing."""
+    if vars(one) != vars(other):
+        raise AssertionError(f"the replay in memory did {vars(one)}, the one with Redis {vars(other)}")
+
+
+def end_to_end(files: list[Path]) -> Ratio:
+    """`manage.py replay` once: its own count of trading, syncing every store and verifying them."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(roster.MANAGE), "replay", *map(str, files), "--data", folder, "--json"]
+        report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    pair = (report["total_seconds"], seconds_of(lambda: parse(files)))
+    return ratio_of("replay, end to end", "manage.py replay: trade, sync, verify", BARE, [pair])

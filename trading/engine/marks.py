@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from itertools import count, repeat
 
 import msgspec
 import numpy as np
@@ -107,8 +108,8 @@ class MarkTable:
         """Moves the columns of trades that are known to their new places, and makes those of the others."""
         if trades is self._trades:
             return
-        places = {id(trade): place for place, trade in enumerate(self._trades)}
-        sources = np.array([places.get(id(trade), -1) for trade in trades], dtype=np.intp)
+        places = dict(zip(map(id, self._trades), count(), strict=False))
+        sources = np.fromiter(map(places.get, map(id, trades), repeat(-1)), np.intp, len(trades))
         columns = np.empty((len(COLUMNS), len(trades)))
         kept = sources >= 0
         columns[:, kept] = self._columns[:, sources[kept]]

@@ -8,6 +8,7 @@ active trades when their number differs from what the outbox told, and at least 
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from operator import attrgetter
@@ -25,7 +26,9 @@ from trading.stores.keys import PortfolioKeys
 SLICES = 30  # looks, one a second: everything is read again within 30 s
 SLICE_MIN = 500  # one MGET of about 1.5 MB
 ENTRIES_MAX = 5_000  # of the outbox in one look; who is behind by more reads everything
+MOVES_MAX = 2_000  # beyond it, sorting all anew is faster than finding each trade's place
 BEGINNING = b"0-0"
+AGE = attrgetter("entry_us", "id")
 
 
 class ChangedRow(msgspec.Struct):
@@ -49,28 +52,51 @@ class OpenTrades:
         self._trades: dict[str, Trade] = {}
         self._fingerprints: dict[str, int] = {}  # of the raw records, which would double the memory
         self._waiting: set[str] = set()
+        self._order: list[Trade] = []
         self._oldest_first: tuple[Trade, ...] = ()
 
     def look(self) -> tuple[Trade, ...]:
         """The open trades, oldest first; the very same tuple while none of them has changed. Raises WireError."""
-        everything, changed, open_count = self._news()
+        newest, everything, changed, open_count = self._news()
+        self._position = None  # a look that breaks off is made up for by reading everything
         known = self._listed
         self._list(everything, changed, open_count)
         gone: set[str] = set()
-        if self._listed is not known:
-            gone, changed = known.keys() - self._listed.keys(), changed | (self._listed.keys() - known.keys())
+        if everything or self._listed is not known:
+            gone = self._fingerprints.keys() - self._listed.keys()
+            changed = changed | (self._listed.keys() - self._fingerprints.keys())
         due = self._due(everything, changed)
-        for trade_id in gone:
-            self._forget(trade_id)
-        fresh = [self._take_in(*record) for record in zip(due, self._records(due), strict=True)]
-        if gone or any(fresh):
-            in_order = sorted(self._trades.values(), key=attrgetter("entry_us", "id"))
-            self._trades = {trade.id: trade for trade in in_order}
-            self._oldest_first = tuple(in_order)
+        fresh = {
+            trade_id: raw
+            for trade_id, raw in zip(due, self._records(due), strict=True)
+            if self._fingerprints.get(trade_id) != hash(raw)
+        }
+        if gone or fresh:
+            self._replace(gone, fresh)
+        self._position = newest
         return self._oldest_first
 
-    def _news(self) -> tuple[bool, set[str], int]:
-        """Whether everything is to be read, else the ids that the outbox says have changed; how many are open."""
+    def _replace(self, gone: Iterable[str], fresh: Mapping[str, bytes | None]) -> None:
+        """Forgets trades, takes in records, and brings the order up to date."""
+        before = [self._trades[trade_id] for trade_id in (*gone, *fresh) if trade_id in self._trades]
+        for trade_id in gone:
+            self._forget(trade_id)
+        for trade_id, raw in fresh.items():
+            self._forget(trade_id)
+            self._take_in(trade_id, raw)
+        after = [self._trades[trade_id] for trade_id in fresh if trade_id in self._trades]
+        if len(before) + len(after) > MOVES_MAX:
+            self._order = sorted(self._trades.values(), key=AGE)
+        else:
+            for trade in before:
+                del self._order[bisect_left(self._order, AGE(trade), key=AGE)]
+            for trade in after:
+                insort(self._order, trade, key=AGE)
+        self._oldest_first = tuple(self._order)
+
+    def _news(self) -> tuple[bytes, bool, set[str], int]:
+        """The outbox's newest entry; whether everything is to be read, else the ids of which it says that they have
+        changed; how many trades are open."""
         reading = self._client.pipeline(transaction=False)
         reading.scard(self._keys.active_trades)
         reading.xrevrange(keys.OUTBOX, count=1)
@@ -82,8 +108,8 @@ class OpenTrades:
             raise WireError(f"{self._keys.active_trades}: {error}") from None
         entries = found[0] if found else []
         everything = self._position is None or len(entries) == ENTRIES_MAX
-        self._position = newest[0][0] if newest else BEGINNING
-        return everything, self._ours(fields for _, fields in entries), open_count
+        last = newest[0][0] if newest else BEGINNING
+        return last, everything, self._ours(fields for _, fields in entries), open_count
 
     def _ours(self, entries: Iterable[Mapping[bytes, bytes]]) -> set[str]:
         """The ids of our trades among entries of the outbox."""
@@ -102,11 +128,14 @@ class OpenTrades:
         self._listed = dict.fromkeys(sorted(members_of(self._client, self._keys.active_trades)))
 
     def _listed_after(self, changed: set[str]) -> dict[str, None]:
+        """The listing after these trades were opened, closed or merely changed; the same dict in the last case."""
         ids = list(changed)
         answers = self._client.smismember(self._keys.active_trades, ids)
-        is_open = dict(zip(ids, answers, strict=True))
-        kept = {trade_id: None for trade_id in self._listed if is_open.get(trade_id, True)}
-        return kept | {trade_id: None for trade_id in ids if is_open[trade_id]}
+        is_open = {trade_id for trade_id, answer in zip(ids, answers, strict=True) if answer}
+        closed, opened = (changed - is_open) & self._listed.keys(), is_open - self._listed.keys()
+        if not closed and not opened:
+            return self._listed
+        return {trade_id: None for trade_id in self._listed if trade_id not in closed} | dict.fromkeys(opened)
 
     def _due(self, everything: bool, news: set[str]) -> list[str]:
         """The ids of the records to read now."""
@@ -121,23 +150,17 @@ class OpenTrades:
     def _records(self, trade_ids: list[str]) -> list[bytes | None]:
         return raws_of(self._client, [self._keys.active_trade(trade_id) for trade_id in trade_ids])
 
-    def _take_in(self, trade_id: str, raw: bytes | None) -> bool:
-        """Takes in one record; whether it is another than before."""
-        fingerprint = hash(raw)
-        if self._fingerprints.get(trade_id) == fingerprint:
-            return False
-        self._forget(trade_id)
-        self._fingerprints[trade_id] = fingerprint
+    def _take_in(self, trade_id: str, raw: bytes | None) -> None:
+        self._fingerprints[trade_id] = hash(raw)
         key = self._keys.active_trade(trade_id)
         try:
             trade = self._parsed(trade_id, key, raw)
         except WireError as error:
             self.unreadable[key] = error
-        else:
-            self._trades[trade_id] = trade
-            if any(order.is_pending for order in trade.all_orders):
-                self._waiting.add(trade_id)
-        return True
+            return
+        self._trades[trade_id] = trade
+        if any(order.is_pending for order in trade.all_orders):
+            self._waiting.add(trade_id)
 
     def _parsed(self, trade_id: str, key: str, raw: bytes | None) -> Trade:
         if raw is None:

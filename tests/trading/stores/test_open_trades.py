@@ -12,6 +12,7 @@ from tests.trading.stores import made
 from trading.domain.orders import Leg, Side
 from trading.domain.trades import Trade
 from trading.stores import keys, open_trades, rows
+from trading.stores.errors import RedisAway
 from trading.stores.keys import PortfolioKeys
 from trading.stores.open_trades import SLICES, OpenTrades
 from trading.stores.wire import encode_trade
@@ -157,3 +158,24 @@ def test_a_redis_that_lost_its_stream_does_not_deafen_the_follower(kept: OpenTra
     put(redis_client, changed)
     tell(redis_client, changed)
     assert shown(kept, changed) == changed
+
+
+def test_a_look_that_broke_off_is_made_up_for_by_the_next(
+    kept: OpenTrades, redis_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed, closed, opened = active(39, version=7), active(20), active(99)
+    redis_client.srem(OF.active_trades, closed.id)
+    put(redis_client, changed)
+    put(redis_client, opened)
+    for trade in (changed, closed):
+        tell(redis_client, trade)
+
+    def away(*_: Any) -> None:
+        raise RedisAway("away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(open_trades, "raws_of", away)
+        with pytest.raises(RedisAway):
+            kept.look()
+    found = kept.look()
+    assert changed in found and opened in found and closed not in found and len(found) == TRADES

@@ -1,0 +1,100 @@
+"""Stores that keep everything in this process: what a replay costs without any store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from trading.domain.portfolio import PortfolioState
+from trading.domain.trades import Trade
+from trading.stores.command_store import Command
+from trading.stores.market_store import MarketQuote
+from trading.stores.monitor_store import Reading, Watched
+from trading.stores.transition import Transition
+
+
+class PortfolioInMemory:
+    """One portfolio, as both the engine and the monitor see it."""
+
+    def __init__(self) -> None:
+        self._state: PortfolioState | None = None
+        self._trades: dict[str, Trade] = {}
+        self._equity: bytes | None = None
+        self.transitions = 0
+
+    def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
+        """State and open trades."""
+        return self._state, dict(self._trades)
+
+    def create(self, state: PortfolioState, name: str = "") -> None:
+        """The first state."""
+        self._state = state
+
+    def commit(self, transition: Transition) -> list[str]:
+        """Takes in one transition."""
+        self.transitions += 1
+        self._state = transition.state or self._state
+        for trade in transition.trades:
+            if trade.is_open:
+                self._trades[trade.id] = trade
+            else:
+                self._trades.pop(trade.id, None)
+        return []
+
+    def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
+        """Takes in queue progress."""
+        self._trades.update({trade.id: trade for trade in trades})
+
+    def read(self) -> Reading | None:
+        """The portfolio as the monitor reads it."""
+        if self._state is None:
+            return None
+        trades = tuple(sorted(self._trades.values(), key=attrgetter("entry_us", "id")))
+        return Reading(self._state, trades, self._equity, (), b"", None, None)
+
+    def write(self, reading: Reading, watched: Watched) -> dict[str, msgspec.Raw]:
+        """Takes in what a tick found."""
+        self._equity = msgspec.json.encode(watched.equity)
+        return {}
+
+
+class MarketInMemory:
+    """Quotes of all instruments."""
+
+    def __init__(self) -> None:
+        self._quotes: dict[str, MarketQuote] = {}
+
+    def publish(self, quotes: Mapping[str, MarketQuote]) -> None:
+        """Replaces quotes."""
+        self._quotes.update(quotes)
+
+    def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
+        """Nobody looks at the feed's status here."""
+
+    def quotes(self) -> Mapping[str, MarketQuote]:
+        """The last quote of every instrument."""
+        return self._quotes
+
+
+class CommandsInMemory:
+    """Commands of a monitor to its engine."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Command] = []
+        self._sent = 0
+
+    def send_exit(self, prefix: str, trade_id: str, reason: str, expires_us: int) -> None:
+        """Asks for an exit."""
+        self._sent += 1
+        self._waiting.append(Command(str(self._sent), "exit", prefix, trade_id, reason, expires_us))
+
+    def read(self, shard: str) -> list[Command]:
+        """The commands that are not acknowledged."""
+        return list(self._waiting)
+
+    def acknowledge(self, shard: str, stream_id: str) -> None:
+        """Everything that was read has been dealt with."""
+        self._waiting.clear()
