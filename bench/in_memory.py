@@ -23,7 +23,7 @@ class PortfolioInMemory:
         self._state: PortfolioState | None = None
         self._trades: dict[str, Trade] = {}
         self._equity: bytes | None = None
-        self.transitions = 0
+        self._progress: dict[str, Any] | None = None
 
     def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
         """State and open trades."""
@@ -35,7 +35,6 @@ class PortfolioInMemory:
 
     def commit(self, transition: Transition) -> list[str]:
         """Takes in one transition."""
-        self.transitions += 1
         self._state = transition.state or self._state
         for trade in transition.trades:
             if trade.is_open:
@@ -47,6 +46,11 @@ class PortfolioInMemory:
     def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
         """Takes in queue progress."""
         self._trades.update({trade.id: trade for trade in trades})
+        self._progress = dict(progress)
+
+    def last_checkpoint(self) -> dict[str, Any] | None:
+        """The progress written last."""
+        return self._progress
 
     def read(self) -> Reading | None:
         """The portfolio as the monitor reads it."""
