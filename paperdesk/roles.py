@@ -2,7 +2,10 @@
 
     analyst         sees every durable table in the admin and through the API; changes nothing
     staff           what an analyst may; proposals and decisions of reviews are added to this role with their tables
-    administrator   what staff may, and keeps the users: makes, changes and retires them, but deletes none
+    administrator   what staff may; keeps the settings (venues, instruments, strategies) and the users: makes, changes
+                    and retires them, but deletes none
+
+A superuser may give a single member of staff the right to change one kind of settings (`trading.change_strategy`).
 
 `is_staff` is Django's word for "may enter the admin" and is set for all three; the groups decide what is seen there.
 Mirrored tables have no permission but `view`, so not even a superuser can be given more.
@@ -21,6 +24,8 @@ ADMINISTRATOR = "administrator"
 ROLES = (ANALYST, STAFF, ADMINISTRATOR)
 
 VIEWED_APPS = ("trading", "results")
+SETTINGS = ("venue", "instrument", "strategy")
+SETTINGS_KEEPING = frozenset(f"{may}_{kind}" for may in ("add", "change") for kind in SETTINGS)
 USER_KEEPING = frozenset({"add_user", "change_user", "view_user", "view_group"})
 
 
@@ -34,8 +39,9 @@ def grant(apps: Apps = installed, using: str = "default") -> None:
     permissions = permission_model.objects.using(using).select_related("content_type")
     viewed = list(permissions.filter(content_type__app_label__in=VIEWED_APPS, codename__startswith="view_"))
     keeping = list(permissions.filter(content_type__app_label="auth", codename__in=USER_KEEPING))
+    settings = list(permissions.filter(content_type__app_label="trading", codename__in=SETTINGS_KEEPING))
     group_model = apps.get_model("auth", "Group")
-    for role, granted in ((ANALYST, viewed), (STAFF, viewed), (ADMINISTRATOR, viewed + keeping)):
+    for role, granted in ((ANALYST, viewed), (STAFF, viewed), (ADMINISTRATOR, viewed + settings + keeping)):
         group, _ = group_model.objects.using(using).get_or_create(name=role)
         group.permissions.set(granted)
 

@@ -1,4 +1,4 @@
-"""The durable tables: their names, keys and canonical columns, read from the mirrored models of all apps.
+"""The durable tables: their names, keys and canonical columns, read from the mirrored and the born models of all apps.
 
 This is what a writer of rows needs to know; how the stores spell a column is in `results.stores.schema`.
 """
@@ -13,6 +13,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
+from paperdesk.born import BornModel
 from paperdesk.mirror import INGESTION_COLUMNS, JsonTextField, MirroredModel
 from results.domain.canonical import Column
 
@@ -32,11 +33,15 @@ KIND_OF_FIELD: tuple[tuple[type[models.Field], str], ...] = (
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A durable table: its name in every store, the name of its key column, its canonical columns in model order."""
+    """A durable table: its name in every store, the name of its key column, its canonical columns in model order.
+
+    `is_born`: its rows come to be in Django and go from there into the other stores; Django mirrors all other tables.
+    """
 
     name: str
     key: str
     columns: tuple[Column, ...]
+    is_born: bool = False
 
     @property
     def log_name(self) -> str:
@@ -50,11 +55,11 @@ class Table(msgspec.Struct, frozen=True):
 
 
 def table_of(model: type[models.Model]) -> Table:
-    """The table of one mirrored model. Raises ImproperlyConfigured for a field of a kind that no store knows."""
+    """The table of a mirrored or born model. Raises ImproperlyConfigured for a field of a kind that no store knows."""
     fields = [field for field in model._meta.local_fields if field.column not in INGESTION_COLUMNS]
     key = model._meta.pk
     columns = tuple(Column(field.column, _kind(field), field.null) for field in fields)
-    return Table(model._meta.db_table, str(key.column), columns)
+    return Table(model._meta.db_table, str(key.column), columns, issubclass(model, BornModel))
 
 
 def _kind(field: models.Field) -> str:
@@ -66,8 +71,8 @@ def _kind(field: models.Field) -> str:
 
 @cache
 def _tables() -> dict[str, Table]:
-    mirrored = [model for model in apps.get_models() if issubclass(model, MirroredModel)]
-    return {table.name: table for table in sorted(map(table_of, mirrored), key=lambda table: table.name)}
+    durable = [model for model in apps.get_models() if issubclass(model, MirroredModel | BornModel)]
+    return {table.name: table for table in sorted(map(table_of, durable), key=lambda table: table.name)}
 
 
 class _Tables(Mapping[str, Table]):

@@ -17,7 +17,14 @@ from paperdesk.environment import BASE_DIR
 
 DOMAINS = ("results.domain", "trading.domain")
 # The models are the definition of the durable tables: the stores derive their schema from them.
-MODELS = ("paperdesk.mirror", "paperdesk.columns", "paperdesk.tables", "trading.models", "results.models")
+MODELS = (
+    "paperdesk.mirror",
+    "paperdesk.models",
+    "paperdesk.columns",
+    "paperdesk.tables",
+    "trading.models",
+    "results.models",
+)
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "results.domain": (),

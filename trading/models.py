@@ -1,4 +1,5 @@
-"""The durable tables of trading. Mirrors of what the engine wrote: read, never edited (see `paperdesk.mirror`).
+"""The durable tables of trading. Mirrors of what the engine wrote, which are read and never edited
+(`paperdesk.mirror`), and the settings, which people edit (`trading.settings_models`).
 
 Prices are quote per base, `_usd` amounts the account currency, `_bps` basis points, times UTC microseconds.
 """
@@ -8,6 +9,10 @@ from __future__ import annotations
 from django.db import models
 
 from paperdesk.mirror import ExactDecimalField, JsonTextField, MirroredModel
+from trading.settings_models import DeskSettings as DeskSettings
+from trading.settings_models import Instrument as Instrument
+from trading.settings_models import Strategy as Strategy
+from trading.settings_models import Venue as Venue
 
 
 class PaperTrade(MirroredModel):

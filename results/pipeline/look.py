@@ -18,9 +18,10 @@ from results.pipeline.comparison import LOG, Comparison, Difference, Subject, co
 from results.pipeline.fingerprints import Fingerprint, fingerprint_of
 from results.pipeline.hot_rows import NAME as REDIS
 from results.pipeline.hot_rows import HotRows
+from results.pipeline.relay import unrelayed
 from results.pipeline.stream import BATCH_ENTRIES, COUNTED_MAX, START, OutboxStream
 from results.pipeline.sync import Follower
-from results.pipeline.verify_sources import DuckRows, Marks, Source
+from results.pipeline.verify_sources import DjangoRows, DuckRows, Marks, Source
 from results.stores import duck
 from results.stores.gate import Gate
 from results.stores.marks import Mark
@@ -89,12 +90,16 @@ class Look:
             keeper.source.name: self._asked(keeper, keeper.source.marks, table, day, self._recompute)
             for keeper in self._keepers
         }
-        log, confirmed, waiting = self._log(table, day, positions, hot)
+        born = rows.get(DjangoRows.name) if table.is_born else None
+        log, confirmed, waiting = self._log(table, day, positions, hot | (born or {}))
         seen = {name: marks for name, marks in rows.items() if marks is not None}
         found = {LOG: Comparison(corrupt(Subject(table.name, day, LOG), log), set())}
-        found |= {
-            name: compare(Subject(table.name, day, name), log, marks, confirmed[name]) for name, marks in seen.items()
-        }
+        for name, marks in seen.items():
+            subject = Subject(table.name, day, name)
+            if marks is born:
+                found[name] = compare_hot(subject, log, marks, waiting | unrelayed(table))
+            else:
+                found[name] = compare(subject, log, marks, confirmed[name])
         if self._hot:
             found[REDIS] = compare_hot(Subject(table.name, day, REDIS), log, hot, waiting)
         stores = {LOG: log, **seen, **({REDIS: hot} if self._hot else {})}

@@ -13,7 +13,6 @@ from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, models, transaction
 
-from paperdesk.mirror import MirroredModel
 from results.domain.units import datetime_of
 from results.models import FollowerWatermark
 from results.pipeline.canonical_rows import Row, rows_of_arrow
@@ -25,7 +24,7 @@ ROWS_PER_STATEMENT = 500
 
 
 class DjangoTables:
-    """The follower `django`."""
+    """The follower `django`. It never writes a table that is born in Django: that one has its rows already."""
 
     name = "django"
     failures = (DatabaseError, ValidationError, ArithmeticError, ValueError, TypeError)
@@ -37,7 +36,8 @@ class DjangoTables:
 
     def write(self, log: LogSlice, at_us: int) -> int:
         """Write a slice of the log, and the watermark; how many rows changed. Raises django.db.DatabaseError."""
-        rows = {name: rows_of_arrow(arrow) for name, arrow in log.tables.items()}
+        mirrored = {name: arrow for name, arrow in log.tables.items() if not TABLES[name].is_born}
+        rows = {name: rows_of_arrow(arrow) for name, arrow in mirrored.items()}
         with transaction.atomic():
             FollowerWatermark.objects.get_or_create(
                 name=self.name, defaults={"seq": 0, "mark": "", "moved_at": datetime_of(at_us)}
@@ -49,11 +49,9 @@ class DjangoTables:
         return changed
 
 
-def model_of(table: Table) -> type[MirroredModel]:
+def model_of(table: Table) -> type[models.Model]:
     """The Django model of a durable table."""
-    found = [model for model in apps.get_models() if model._meta.db_table == table.name]
-    assert issubclass(found[0], MirroredModel)
-    return found[0]
+    return next(model for model in apps.get_models() if model._meta.db_table == table.name)
 
 
 def _upsert(table: Table, rows: Sequence[Row]) -> int:

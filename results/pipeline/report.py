@@ -1,6 +1,6 @@
 """What a sync did and how far each follower is: returned, and kept in Redis for pages and alarms.
 
-`paperdesk:sync` is a hash of JSON by follower (duckdb, django, clickhouse, reconcile):
+`paperdesk:sync` is a hash of JSON by follower (duckdb, django, clickhouse, reconcile, and relay, the SQL outbox):
 {"position": "1203", "lag": 0, "at_us": 1731…, "error": null, "since_us": null}; `lag` counts entries or rows that
 wait, `at_us` is when the follower last was well, `since_us` since when it is not.
 """
@@ -15,7 +15,7 @@ from redis import Redis
 
 from trading.stores import keys
 
-FOLLOWERS = ("reconcile", "duckdb", "django", "clickhouse")
+FOLLOWERS = ("relay", "reconcile", "duckdb", "django", "clickhouse")
 
 
 class FollowerState(msgspec.Struct, frozen=True):
@@ -35,6 +35,7 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: float = 0.0
     epoch: str = ""
     epoch_began: bool = False
+    relayed: int = 0
     reconciled: int = 0
     appended: int = 0
     dead_letters: int = 0
@@ -60,6 +61,7 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
             self,
             duration_ms=round(self.duration_ms + earlier.duration_ms, 3),
             epoch_began=self.epoch_began or earlier.epoch_began,
+            relayed=self.relayed + earlier.relayed,
             reconciled=self.reconciled + earlier.reconciled,
             appended=self.appended + earlier.appended,
             dead_letters=self.dead_letters + earlier.dead_letters,

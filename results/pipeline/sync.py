@@ -20,6 +20,7 @@ from results.pipeline.entries import DeadLetterBox
 from results.pipeline.log_slice import LogSlice, next_slices
 from results.pipeline.log_writer import LogWriter, Progress, Written
 from results.pipeline.reconcile import Reconciler
+from results.pipeline.relay import Relay, Relayed
 from results.pipeline.report import FollowerState, SyncReport, publish, published, state_after
 from results.pipeline.stream import START, OutboxStream, StreamState, order_of
 from results.stores.duck import Watermark
@@ -29,7 +30,7 @@ from trading.stores.step import StepRunner
 
 BATCHES_PER_TURN = 4  # of 2,000 entries: others wait for the log no longer than some 200 ms
 SECONDS_MAX = 2.0  # the next sync is due after 3 s; what is left then waits for it
-RECONCILE, DUCKDB = "reconcile", "duckdb"
+RELAY, RECONCILE, DUCKDB = Relay.name, "reconcile", "duckdb"
 DUCKDB_FAILURES = (PaperDeskError, duckdb.Error, OSError)
 
 
@@ -70,6 +71,7 @@ class Sync:
         self.gate = gate
         self.followers = followers
         self.reconciler = reconciler
+        self.relay = Relay(client)
         self.now_us = now_us
         self.stream = OutboxStream(client)
         self.dead_letters = DeadLetterBox(StepRunner(client))
@@ -105,11 +107,13 @@ class _Turn:
         self.stream = sync.stream.state()
         self.errors: dict[str, str] = {}
         self.changed: dict[str, int] = {}
+        self.relayed = Relayed(0, 0)
         self.reconciled = self.appended = self.letters = 0
         self.epoch_began = False
 
     def run(self) -> SyncReport:
         """Everything, in order."""
+        self._relay()
         self._reconcile()
         while self._one_round() and time.monotonic() < self.deadline:
             pass
@@ -117,6 +121,7 @@ class _Turn:
             at_us=self.at_us,
             epoch=self.stream.epoch,
             epoch_began=self.epoch_began,
+            relayed=self.relayed.added,
             reconciled=self.reconciled,
             appended=self.appended,
             dead_letters=self.letters,
@@ -125,6 +130,15 @@ class _Turn:
             followers=self._states(),
             duration_ms=round((time.monotonic() - self.started) * 1000, 3),
         )
+
+    def _relay(self) -> None:
+        try:
+            self.relayed = self.sync.relay.once(self.stream.epoch)
+        except self.sync.relay.failures as error:
+            self.errors[RELAY] = _sentence(error)
+        if self.relayed.added:
+            self.stream = self.sync.stream.state()
+        self.progress(RELAY, self.relayed.added)
 
     def _reconcile(self) -> None:
         try:
@@ -214,7 +228,7 @@ class _Turn:
             RECONCILE: self.sync.reconciler.position(self.stream.epoch),
             DUCKDB: self.sync.log.mark.stream_id if self.sync.log else _position(before, DUCKDB, START),
         }
-        states = {}
+        states = {RELAY: state_after(before.get(RELAY), "", self.relayed.waiting, self.errors.get(RELAY), self.at_us)}
         for name, position in stream_positions.items():
             lag = 0 if order_of(position) >= order_of(self.stream.last_id) else self.sync.stream.count_after(position)
             states[name] = state_after(before.get(name), position, lag, self.errors.get(name), self.at_us)

@@ -107,7 +107,7 @@ def test_the_tasks_are_those_of_the_schedule_and_publish_what_they_found(portfol
     tasks.sync()
     tasks.verify()
     found: Any = wiring.redis_client().hgetall(keys.SYNC)
-    assert set(found) == {b"reconcile", b"duckdb", b"django", b"clickhouse", b"verify"}
+    assert set(found) == {b"relay", b"reconcile", b"duckdb", b"django", b"clickhouse", b"verify"}
     assert json.loads(found[b"verify"])["position"] == "agree"
 
 

@@ -55,6 +55,9 @@ class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Pair, ...],
         declared("The pairs that are traded, each with `long` (bought) and `short` (sold) as venue:symbol."),
     ]
+    enabled: Annotated[
+        bool, declared("Whether new trades are entered. Switched off, open trades still go on to their end.")
+    ] = True
     starting_capital: Annotated[
         Decimal, declared("The capital with which the portfolio begins; fixed once it has begun.", "USD", 1, USD_MAX)
     ] = Decimal(20_000)

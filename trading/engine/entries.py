@@ -133,7 +133,8 @@ def has_room(watcher: Watcher, now_us: int) -> bool:
     """Whether limits, cooldown and capital allow another trade of the pair. Cheap: asked at every candidate."""
     portfolio, strategy = watcher.portfolio, watcher.strategy
     return (
-        portfolio.halted is None
+        strategy.enabled
+        and portfolio.halted is None
         and portfolio.entries_stopped is None
         and now_us >= portfolio.blocked_until_us.get(watcher.key, 0)
         and len(portfolio.trades) < strategy.trades_open_max

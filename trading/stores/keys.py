@@ -13,6 +13,7 @@ RECONCILIATION_PATTERN = "reconciliation:*"
 
 OUTBOX = "paperdesk:outbox"  # stream: every durable row, in the order in which it came to be
 OUTBOX_EPOCH = "paperdesk:outbox:epoch"  # string: uuid, a new one when history was lost (ruling 29)
+RELAYED = "paperdesk:outbox:relayed"  # hash: table:key of a row born in Django -> epoch/version that the stream has
 RECONCILE_POSITION = "paperdesk:reconcile:position"  # string: epoch and last stream id that was reconciled
 COMMANDS = "paperdesk:commands"  # stream: what monitor, API and admin ask of the engine
 DEAD_LETTERS = "paperdesk:dead_letters"  # stream: what could not be read or is not allowed, with its reason

@@ -36,7 +36,8 @@ def test_rows_of_every_table_reach_every_store_and_a_second_sync_changes_nothing
     for table in TABLES:
         marks = side.marks(table)
         assert len(marks["duckdb"]) == 30
-        assert marks["duckdb"] == marks["django"] == marks["clickhouse"]
+        assert marks["duckdb"] == marks["clickhouse"]
+        assert marks["django"] == ({} if TABLES[table].is_born else marks["duckdb"])
         assert all(mark.stored == mark.recomputed for mark in marks["django"].values())
     again = side.new_sync().once()
     assert (again.appended, again.changed, again.dead_letters) == (0, {}, 0)

@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.test.utils import isolate_apps
 
+from paperdesk.born import BornModel
 from paperdesk.mirror import INGESTION_COLUMNS, MirroredModel
 from results.domain.canonical import Column
 from results.stores.clickhouse import ClickHouse
@@ -24,10 +25,12 @@ OURS = {
     "order_fill",
     "shadow_fill",
 }
+BORN = {"venue", "instrument", "strategy"}
 IN_ALL_STORES = {
     # Django, Arrow, DuckDB, ClickHouse
     "UUIDField": ("string", "UUID", "UUID"),
     "CharField": ("string", "VARCHAR", "String"),
+    "TextField": ("string", "VARCHAR", "String"),
     "ExactDecimalField": ("decimal128(38, 12)", "DECIMAL(38,12)", "Decimal(38, 12)"),
     "BigIntegerField": ("int64", "BIGINT", "Int64"),
     "IntegerField": ("int64", "BIGINT", "Int64"),
@@ -48,7 +51,7 @@ def of_django() -> Described:
             if field.column not in INGESTION_COLUMNS
         ]
         for model in apps.get_models()
-        if issubclass(model, MirroredModel)
+        if issubclass(model, MirroredModel | BornModel)
     }
 
 
@@ -58,7 +61,8 @@ def own_columns(found: list[tuple[str, str, bool]]) -> list[tuple[str, str, bool
 
 
 def test_every_documented_table_is_there() -> None:
-    assert TABLES.keys() >= DOCUMENTED | OURS
+    assert TABLES.keys() >= DOCUMENTED | OURS | BORN
+    assert {name for name, table in TABLES.items() if table.is_born} == BORN
     assert len(TABLES) == len(list(TABLES)) == len(of_django())
 
 
