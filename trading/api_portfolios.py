@@ -6,12 +6,14 @@ from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from paperdesk.rest import ViewPermission, refuse_unknown
+from paperdesk.rest import ExactDecimal, ViewPermission, refuse_unknown
 from trading import wiring
+from trading.evidence_selectors import portfolio_sensitivity
 from trading.live_portfolios import live_portfolios
 from trading.models import PortfolioSnapshot
 from trading.stores.errors import RedisAway
@@ -66,6 +68,31 @@ class PortfolioSerializer(serializers.Serializer):
     trouble = serializers.CharField(help_text="Why there are no metrics; empty when there are.")
 
 
+class AtThresholdSerializer(serializers.Serializer):
+    """The portfolio at one queue threshold."""
+
+    name = serializers.CharField(help_text="Share of the depth ahead that has to trade, or trade-through.")
+    in_time_fraction = ExactDecimal(help_text="Entry orders filled within the leg-out time, a ratio.")
+    filled_fraction = ExactDecimal(help_text="Entry orders filled at all while they were watched, a ratio.")
+    hedged = serializers.IntegerField(help_text="Trades of which both legs fill within the leg-out time of each other.")
+    legged_out = serializers.IntegerField(help_text="Trades of which only one leg does.")
+    unfilled = serializers.IntegerField(help_text="Trades of which none does.")
+    net_usd = ExactDecimal(
+        allow_null=True,
+        help_text="Estimate in US dollars: hedged and legged-out trades at the mean net that such trades made.",
+    )
+
+
+class SensitivitySerializer(serializers.Serializer):
+    """What other queue thresholds would have made of the latest entry orders that rested, and of their trades."""
+
+    orders = serializers.IntegerField(help_text="Entry orders counted.")
+    trades = serializers.IntegerField(help_text="Trades of which both legs rested.")
+    trades_closed = serializers.IntegerField(help_text="Those of them that closed with a fill.")
+    net_usd = ExactDecimal(help_text="What these really made, US dollars.")
+    thresholds = AtThresholdSerializer(many=True)
+
+
 @extend_schema(tags=["live"])
 @extend_schema_view(
     list=extend_schema(responses=PortfolioSerializer(many=True)), retrieve=extend_schema(responses=PortfolioSerializer)
@@ -90,6 +117,19 @@ class PortfolioViewSet(viewsets.ViewSet):
         if found is None:
             raise NotFound(f"there is no portfolio {prefix!r}")
         return Response(found)
+
+    @extend_schema(responses=SensitivitySerializer)
+    @action(detail=True)
+    def sensitivity(self, request: Request, prefix: str) -> Response:
+        """What other queue thresholds would have made of a portfolio. Raises NotFound where none of its orders rested.
+
+        It reads the mirrored tables, so it answers while Redis is away, and for portfolios of the past.
+        """
+        refuse_unknown(request, known=set())
+        found = portfolio_sensitivity(prefix)
+        if found is None:
+            raise NotFound(f"no entry order of a portfolio {prefix!r} has rested")
+        return Response(SensitivitySerializer(found).data)
 
 
 def _portfolios() -> list[dict[str, Any]]:

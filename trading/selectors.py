@@ -19,11 +19,13 @@ from django.db.models import Model
 from redis import Redis
 from redis.exceptions import RedisError
 
-from results.domain.units import datetime_of
+from results.domain.units import ZERO, datetime_of
 from trading.domain.orders import Order
 from trading.domain.queue import progress_fraction
+from trading.domain.sensitivity import Sensitivity
 from trading.domain.trades import Trade
-from trading.models import FundingPayment, LegOutEvent, PaperTrade
+from trading.evidence_selectors import FillLine, ShadowLine, fills_of, portfolio_sensitivity, shadow_lines, shadows_of
+from trading.models import FundingPayment, LegOutEvent, PaperTrade, ShadowFill
 from trading.stores import keys
 from trading.stores.errors import RedisAway, WireError
 from trading.stores.rows import trade_row
@@ -65,6 +67,25 @@ class TradePage:
     leg_out: LegOutEvent | None = None
     reconciliation: Any | None = None
     breaks: list[Any] = field(default_factory=list)
+    fills: list[FillLine] = field(default_factory=list)
+    shadows: list[ShadowFill] = field(default_factory=list)
+    sensitivity: Sensitivity | None = None
+
+    @property
+    def shadow_lines(self) -> list[ShadowLine]:
+        """The trade's rested orders at each threshold."""
+        return shadow_lines(self.shadows)
+
+    @property
+    def watched_seconds(self) -> float | None:
+        """How long the longest watched order was watched."""
+        spans = [(each.watched_until - each.accepted_at).total_seconds() for each in self.shadows]
+        return max(spans, default=None)
+
+    @property
+    def funding_usd(self) -> Decimal:
+        """The cash of the funding payments listed."""
+        return sum((payment.cash_usd for payment in self.funding), ZERO)
 
     @property
     def duration_seconds(self) -> float | None:
@@ -103,6 +124,9 @@ def trade_page(trade_id: uuid.UUID, connect: Callable[[], Redis]) -> TradePage |
         breaks=list(
             _rows("TradeReconciliationBreak", trade_id=trade_id).order_by("-is_failure", "kind")[:ROWS_SHOWN_MAX]
         ),
+        fills=fills_of(trade_id),
+        shadows=shadows_of(trade_id),
+        sensitivity=portfolio_sensitivity(facts.portfolio),
     )
 
 

@@ -136,6 +136,18 @@ def seconds(value: float | None) -> str:
 
 
 @register.filter
+def milliseconds(value: float | None) -> str:
+    """A short duration in milliseconds, to the microsecond where it has any."""
+    return NONE if value is None else f"{value:,.3f}".rstrip("0").rstrip(".") + " ms"
+
+
+@register.filter
+def percent(value: Decimal | None) -> str:
+    """A ratio shown in percent, one decimal, without a sign."""
+    return NONE if value is None else _figure(value, _grouped(_rounded(value * 100, Decimal("0.1"))))
+
+
+@register.filter
 def words(value: object) -> str:
     """A word of the code in plain letters: profit_target -> profit target."""
     return NONE if value in (None, "") else str(value).replace("_", " ")
