@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trading.domain.units import MICROSECONDS, datetime_of
@@ -16,6 +16,7 @@ FOLLOWER_NAMES = {
 }
 VERIFIER = "verify"
 UNREADABLE_SHOWN_MAX = 5
+FEED_TROUBLES_SHOWN_MAX = 5
 
 
 def alarms(
@@ -23,10 +24,11 @@ def alarms(
     troubles: Mapping[str, str],
     followers: Mapping[str, Mapping[str, Any]],
     unreadable: Mapping[str, object],
+    feed_troubles: Sequence[str] = (),
 ) -> list[str]:
     """The sentences, worst first; `feed` and `followers` as the snapshot shows them, `troubles` by prefix."""
     halted = [f"Portfolio {prefix} does not trade: {reason}" for prefix, reason in sorted(troubles.items())]
-    return [*_feed(feed), *halted, *_followers(followers), *_unreadable(unreadable)]
+    return [*_feed(feed), *halted, *_some(feed_troubles), *_followers(followers), *_unreadable(unreadable)]
 
 
 def _feed(feed: Mapping[str, Any]) -> list[str]:
@@ -35,6 +37,12 @@ def _feed(feed: Mapping[str, Any]) -> list[str]:
         return ["The engine has not published anything yet."]
     seconds = age_ms // 1_000
     return [f"The feed has been silent for {seconds} s."] if seconds >= FEED_SILENT_SECONDS else []
+
+
+def _some(feed_troubles: Sequence[str]) -> list[str]:
+    shown = [f"Feed: {sentence}." for sentence in feed_troubles[:FEED_TROUBLES_SHOWN_MAX]]
+    more = len(feed_troubles) - len(shown)
+    return [*shown, f"{more} more troubles of the feed stand in the engine's log."] if more > 0 else shown
 
 
 def _followers(followers: Mapping[str, Mapping[str, Any]]) -> list[str]:

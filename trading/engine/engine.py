@@ -7,7 +7,7 @@ the same transitions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from trading.domain.events import BookDiff, BookSnapshot, FeedGap, FundingRate, MarketEvent, Print, TopOfBook
@@ -136,8 +136,11 @@ class Engine:
         """Publishes the quotes that changed; returns how many. Raises RedisAway."""
         return self._publication.publish(max(self.now_us, self._clock.now_us()))
 
-    def publish_feed(self, name: str) -> None:
-        """Publishes how the feed does, and which portfolios do not trade. Raises RedisAway."""
+    def publish_feed(self, name: str, feed_troubles: Iterable[str] = ()) -> None:
+        """Publishes how the feed does, what is wrong with it in sentences, and which portfolios do not trade.
+
+        Raises RedisAway.
+        """
         troubles = {prefix: each.halted or each.entries_stopped for prefix, each in self.portfolios.items()}
         self._publication.publish_feed(
             name,
@@ -145,6 +148,7 @@ class Engine:
             self._clock.now_us(),
             self.messages,
             {prefix: trouble for prefix, trouble in troubles.items() if trouble},
+            list(feed_troubles),
         )
 
     def checkpoint(self) -> int:

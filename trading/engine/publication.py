@@ -7,7 +7,7 @@ choice (the runner: quotes every 100 ms, the feed's status every 250 ms).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -57,9 +57,17 @@ class Publication:
                 self._states[market.instrument.id] = quotes[market.instrument.id].state
         return len(quotes)
 
-    def publish_feed(self, name: str, event_us: int, now_us: int, messages: int, troubles: Mapping[str, str]) -> None:
+    def publish_feed(
+        self,
+        name: str,
+        event_us: int,
+        now_us: int,
+        messages: int,
+        troubles: Mapping[str, str],
+        feed_troubles: Sequence[str] = (),
+    ) -> None:
         """Publishes the feed's newest event time, when it came, how many messages per second come, and why a
-        portfolio (by prefix) does not trade. Raises RedisAway."""
+        portfolio (by prefix) does not trade, and what is wrong with the feed. Raises RedisAway."""
         if not self._points or self._points[-1][1] != messages:
             self._received_us = now_us
         self._points.append((now_us, messages))
@@ -74,6 +82,7 @@ class Publication:
                 "messages": messages,
                 "rate_per_second": round(rate, 1),
                 "troubles": msgspec.json.encode(troubles).decode(),
+                "feed_troubles": msgspec.json.encode(feed_troubles).decode(),
             }
         )
 

@@ -50,6 +50,10 @@ class Feed(Protocol):
 
     name: str
 
+    @property
+    def troubles(self) -> dict[str, str]:
+        """What is wrong now, in sentences by instrument, venue or file."""
+
     def poll(self, timeout_seconds: float) -> list[MarketEvent]:
         """The events that have come up."""
 
@@ -225,7 +229,7 @@ class Runner:
             Job(LEASE_EVERY_US, self._patience.renew_lease, may_skip=True),
             Job(COMMANDS_EVERY_US, engine.on_commands, may_skip=True),
             Job(QUOTES_EVERY_US, engine.publish, may_skip=True),
-            Job(FEED_EVERY_US, lambda: engine.publish_feed(feed.name), may_skip=True),
+            Job(FEED_EVERY_US, lambda: engine.publish_feed(feed.name, feed.troubles.values()), may_skip=True),
             Job(CHECKPOINT_EVERY_US, engine.checkpoint),
             Job(RELOAD_EVERY_US, lambda: self._reload(engine)),
         ]

@@ -80,11 +80,13 @@ class Watch:
         status = self._market.feed()
         feed = feed_part(status, now_us)
         troubles = msgspec.json.decode(status.get("troubles", "{}"), type=dict[str, str])
+        feed_troubles = msgspec.json.decode(status.get("feed_troubles", "[]"), type=list[str])
         states = self._snapshots.sync()
         followers = {name: follower_part(states[name], now_us) for name in SYNC_SHOWN if name in states}
         unreadable = {key: error for store in self._stores.values() for key, error in store.unreadable.items()}
         markets = [market_part(name, quote, now_us) for name, quote in tick.quotes.items()]
-        return snapshot(tick, now_us // 1_000, feed, followers, markets, alarms(feed, troubles, followers, unreadable))
+        sentences = alarms(feed, troubles, followers, unreadable, feed_troubles)
+        return snapshot(tick, now_us // 1_000, feed, followers, markets, sentences)
 
     def _ready(self) -> Monitor | None:
         desk = self._desks.read()

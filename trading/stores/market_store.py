@@ -67,7 +67,7 @@ class MarketStore:
 
     def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
         """Replaces fields of the feed's status: `name`, `event_us`, `received_us`, `messages`, `rate_per_second`, and
-        `troubles`, a JSON object of sentences by prefix."""
+        `troubles`, a JSON object of sentences by prefix, `feed_troubles`, a JSON list of sentences."""
         fields: dict[Any, Any] = dict(status)
         with answering("publishing the feed's status"):
             self._client.hset(keys.FEED, mapping=fields)

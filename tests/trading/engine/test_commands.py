@@ -71,6 +71,7 @@ def test_the_feed_status_tells_the_rate_of_messages() -> None:
         "messages": 30,
         "rate_per_second": 15.0,  # 30 messages in 2 s
         "troubles": "{}",
+        "feed_troubles": "[]",
     }
     scene.clock.move_to(us(3000))
     scene.engine.publish_feed("test")
@@ -80,7 +81,8 @@ def test_the_feed_status_tells_the_rate_of_messages() -> None:
 def test_the_feed_status_names_a_portfolio_that_does_not_trade() -> None:
     scene = Scene()
     scene.engine.portfolios["strategy"].halt("strategy:portfolio:state has moved")
-    scene.engine.publish_feed("test")
+    scene.engine.publish_feed("test", ["okx is away"])
+    assert scene.quotes.feed[-1]["feed_troubles"] == '["okx is away"]'
     assert scene.quotes.feed[-1]["troubles"] == '{"strategy":"strategy:portfolio:state has moved"}'
 
 

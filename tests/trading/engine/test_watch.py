@@ -120,3 +120,9 @@ def test_alarms_name_what_is_silent_away_or_different() -> None:
         "The stores do not agree: 3 rows differ between the stores; see manage.py verify_stores.",
     ]
     assert alarms({"age_ms": 40}, {}, {"clickhouse": away | {"error": None}}, {}) == []
+
+
+def test_what_is_wrong_with_the_feed_is_told_in_a_few_sentences() -> None:
+    found = alarms({"age_ms": 40}, {}, {}, {}, [f"okx: market {number}: gone" for number in range(7)])
+    assert found[0] == "Feed: okx: market 0: gone."
+    assert found[5:] == ["2 more troubles of the feed stand in the engine's log."]
