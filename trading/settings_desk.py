@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,13 +12,9 @@ from trading.domain.errors import ConfigurationError
 from trading.domain.strategy import Desk
 from trading.settings_columns import values_of_row
 from trading.settings_models import KINDS, DeskSettings, SettingsModel
+from trading.stores.desk_store import VersionedDesk
 
-
-class VersionedDesk(msgspec.Struct, frozen=True):
-    """A desk and the version of the settings that it is."""
-
-    version: int
-    desk: Desk
+READS_MAX = 5  # people do not change settings five times while they are read once
 
 
 def settings_version() -> int:
@@ -32,13 +28,16 @@ def is_empty() -> bool:
 
 
 def current_desk() -> VersionedDesk:
-    """The desk in the database.
+    """The desk in the database, all of it of one version: what changes while it is read is read again.
 
-    Version and rows are read one after the other: a change in between is a newer version, which is read again next.
     Raises ConfigurationError for rows that were changed by other means than ours; django.db.DatabaseError.
     """
-    found = DeskSettings.objects.first() or DeskSettings()
-    return VersionedDesk(found.version, desk_with((), found.seed))
+    for _ in range(READS_MAX):
+        before = DeskSettings.objects.first() or DeskSettings()
+        tables = _tables(())
+        if settings_version() == before.version:
+            return VersionedDesk(before.version, _desk(tables, before.seed))
+    raise ConfigurationError(f"the settings changed {READS_MAX} times while they were read")
 
 
 def desk_with(changed: Iterable[SettingsModel], seed: int | None = None) -> Desk:
@@ -46,15 +45,23 @@ def desk_with(changed: Iterable[SettingsModel], seed: int | None = None) -> Desk
 
     Raises ConfigurationError that names whose setting it is, the field and the value.
     """
-    instead = {(type(row), row.key_now()): row for row in changed}
     if seed is None:
         seed = DeskSettings.objects.values_list("seed", flat=True).first() or 1
+    return _desk(_tables(changed), seed)
+
+
+def _tables(changed: Iterable[SettingsModel]) -> dict[str, Any]:
+    instead = {(type(row), row.key_now()): row for row in changed}
     tables: dict[str, Any] = {}
     for name, model in KINDS:
         stored = list(model._default_manager.all())
         rows = [instead.pop((model, row.key_now()), row) for row in stored]
         rows += [row for (kind, _), row in instead.items() if kind is model]
         tables[name] = [values_of_row(model.struct, row) for row in rows]
+    return tables
+
+
+def _desk(tables: Mapping[str, Any], seed: int) -> Desk:
     try:
         return desk_of({**tables, "seed": seed})
     except msgspec.ValidationError as error:

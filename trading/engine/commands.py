@@ -34,7 +34,7 @@ class Commands:
     def __init__(self, source: CommandSource, shard: str, prefixes: Collection[str]) -> None:
         self._source = source
         self._shard = shard
-        self._prefixes = frozenset(prefixes)
+        self._prefixes = prefixes  # grows when a portfolio joins
 
     def carry_out(self, close_trade: CloseTrade, now_us: int) -> int:
         """Carries out what has come in; returns how many trades it sent exits for. Raises RedisAway."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from trading.domain.events import BookDiff, BookSnapshot, FeedGap, FundingRate, MarketEvent, Print, TopOfBook
 from trading.domain.orders import Order
-from trading.domain.strategy import Desk
+from trading.domain.strategy import Desk, Strategy
 from trading.domain.trades import Trade, TradeStatus
 from trading.domain.units import MICROSECONDS
 from trading.engine import timers
@@ -25,7 +27,7 @@ from trading.engine.latency import DeclaredLatency, Latency
 from trading.engine.leg_outs import LegOuts
 from trading.engine.markets import UNKNOWN_ASK, Market, markets_of
 from trading.engine.paper_exchange import PaperExchange
-from trading.engine.portfolio import Listener, Portfolio, TransitionStore
+from trading.engine.portfolio import NOT_LOADED, SWITCHED_OFF, Listener, Portfolio, TransitionStore
 from trading.engine.publication import Publication, QuoteStore
 from trading.engine.recovery import Recovery
 from trading.engine.settlements import Settlements
@@ -67,15 +69,13 @@ class Engine:
         self.messages = 0
         self.markets = markets_of(desk)
         self._listener = listener
-        self.portfolios = {
-            each.prefix: Portfolio(each, stores[each.prefix], self.markets, self._transition_made)
-            for each in desk.strategies
-        }
+        self._store_of = stores.__getitem__
+        self.portfolios = {each.prefix: self._new_portfolio(each) for each in desk.strategies}
         self._clock = clock
         self._commands = Commands(command_store, shard, self.portfolios)
         self._publication = Publication(market_store, self.markets.values())
         self._timers = Timers()
-        self._signals = pair_signals(list(self.portfolios.values()), self.markets)
+        self._signals = pair_signals(self.portfolios.values(), self.markets)
         way = latency or DeclaredLatency()
         self._exchange = PaperExchange(self._timers, way)
         self._leg_outs = LegOuts(self._timers, self._exchange, way, self.markets)
@@ -112,6 +112,39 @@ class Engine:
             return
         self._recovery.take_up(portfolio, self.now_us)
 
+    def instruments_in_use(self) -> set[str]:
+        """The instruments in which a trade of any portfolio is open."""
+        trades = (trade for portfolio in self.portfolios.values() for trade in portfolio.trades.values())
+        return {order.instrument for trade in trades for order in (trade.long_order, trade.short_order)}
+
+    def retune(self, desk: Desk) -> None:
+        """Takes in new settings between two events: they hold from the next decision on. Open trades go on; the
+        portfolios of strategies that the desk no longer has enter nothing.
+
+        Raises LeaseLost and RedisAway: then it may be called again.
+        """
+        for name, market in markets_of(desk).items():
+            known = self.markets.setdefault(name, market)
+            known.retune(market.instrument, market.venue)
+        for strategy in desk.strategies:
+            known_portfolio = self.portfolios.get(strategy.prefix)
+            if known_portfolio is None:
+                self.portfolios[strategy.prefix] = self._new_portfolio(strategy)
+            else:
+                known_portfolio.strategy = strategy
+        wanted = {strategy.prefix for strategy in desk.strategies}
+        for prefix, portfolio in self.portfolios.items():
+            if prefix not in wanted:
+                portfolio.strategy = msgspec.structs.replace(portfolio.strategy, enabled=False)
+            elif portfolio.halted in (NOT_LOADED, SWITCHED_OFF):
+                self.start_portfolio(portfolio)
+        self._signals = pair_signals(self.portfolios.values(), self.markets, before=self._signals)
+        for signal in self._signals:
+            signal.set_levels(self.now_us)
+
+    def _new_portfolio(self, strategy: Strategy) -> Portfolio:
+        return Portfolio(strategy, self._store_of(strategy.prefix), self.markets, self._transition_made)
+
     def on_event(self, event: MarketEvent) -> None:
         """Takes in one market event, after the timers that are due by its time."""
         self.event_us = event_us = event.event_us
@@ -141,7 +174,7 @@ class Engine:
 
         Raises RedisAway.
         """
-        troubles = {prefix: each.halted or each.entries_stopped for prefix, each in self.portfolios.items()}
+        troubles = {prefix: each.trouble for prefix, each in self.portfolios.items()}
         self._publication.publish_feed(
             name,
             self.event_us,

@@ -74,6 +74,11 @@ class Market:
         self.liquidity = Liquidity()
         self.signals: list[PairSignal] = []
 
+    def retune(self, instrument: Instrument, venue: Venue) -> None:
+        """Takes in new settings of the instrument and its venue; book, orders and funding stay."""
+        self.instrument, self.venue = instrument, venue
+        self.book.grow_stale_after(venue.book_age_us_max)
+
     @property
     def funding_term(self) -> FundingTerm | None:
         """The next settlement's rate, or None for spot and while none was announced."""

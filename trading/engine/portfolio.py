@@ -31,6 +31,8 @@ from trading.stores.errors import StateMoved, StepConflict, StepRefused
 from trading.stores.transition import Transition
 
 ENGINE = "engine"
+NOT_LOADED = "not loaded yet"
+SWITCHED_OFF = "switched off before it began"  # such a portfolio does not exist yet, which is no trouble
 
 Listener = Callable[[str, Trade | None, Trade], None]  # (prefix, before, after), after each transition
 PairKey = tuple[str, str]  # instrument ids, long and short
@@ -78,15 +80,21 @@ class Portfolio:
         self.witnesses: dict[str, Witness] = {}  # by order, while they watch
         self.left_behind: dict[str, Witness] = {}  # of an earlier run, by order
         self.finished: list[ShadowFill] = []  # to be written by the next step
-        self.halted: str | None = "not loaded yet"
+        self.halted: str | None = NOT_LOADED
         self.entries_stopped: str | None = None  # a person or a broken invariant wants no new trades
         self._listener = listener
 
     def start(self, now_us: int) -> None:
-        """Loads the portfolio, or creates it at its first run, and forgets what memory held before."""
+        """Loads the portfolio, or creates it at its first run, and forgets what memory held before.
+
+        One that never began and is switched off stays halted.
+        """
         for working in self.working.values():
             working.leave_market()
         state, trades = self.store.load()
+        if state is None and not self.strategy.enabled:
+            self.halted = SWITCHED_OFF
+            return
         if state is None:
             strategy = self.strategy
             state = PortfolioState.new(strategy.starting_capital, now_us, strategy.capital_mode)
@@ -99,6 +107,11 @@ class Portfolio:
             self._count(trade, 1)
         self.entries_stopped = unaccounted(state, trades.values())
         self.halted = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it does not trade though it is meant to; None when all is well."""
+        return None if self.halted == SWITCHED_OFF else self.halted or self.entries_stopped
 
     def halt(self, reason: str) -> None:
         """Stops all work of this portfolio; its orders leave the markets."""

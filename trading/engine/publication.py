@@ -7,7 +7,7 @@ choice (the runner: quotes every 100 ms, the feed's status every 250 ms).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -33,9 +33,9 @@ class QuoteStore(Protocol):
 class Publication:
     """Publishes the markets of one engine."""
 
-    def __init__(self, store: QuoteStore, markets: Iterable[Market]) -> None:
+    def __init__(self, store: QuoteStore, markets: Collection[Market]) -> None:
         self._store = store
-        self._markets = tuple(markets)
+        self._markets = markets  # grows when an instrument joins
         self._states: dict[str, str] = {}
         self._received_us = 0
         self._points: deque[tuple[int, int]] = deque(maxlen=RATE_POINTS_MAX)

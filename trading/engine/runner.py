@@ -1,6 +1,6 @@
 """The engine as a process on a live or synthetic feed: one lease, one loop, nothing else in it.
 
-    take the lease -> load -> (poll the feed, timers, commands, quotes, checkpoint, renew the lease) ... -> stop
+    take the lease -> load -> (poll the feed, timers, commands, quotes, settings, checkpoint, renew) ... -> stop
 
 A second engine of the same shard waits for the lease and says so. What is written goes through `patience`; what is
 merely shown (quotes, the feed's status) is skipped while Redis is away.
@@ -8,7 +8,6 @@ merely shown (quotes, the feed's status) is skipped while Redis is away.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -16,14 +15,14 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from trading.domain.events import MarketEvent
-from trading.domain.strategy import Desk
+from trading.domain.events import FeedGap, MarketEvent
 from trading.domain.trades import Trade
 from trading.domain.units import MICROSECONDS
 from trading.engine.clock import Clock
 from trading.engine.commands import CommandSource
 from trading.engine.engine import Engine
 from trading.engine.patience import Patience, PatientStore
+from trading.engine.pick_up import PickUp
 from trading.engine.portfolio import TransitionStore
 from trading.engine.publication import QuoteStore
 from trading.market.errors import MarketError
@@ -41,6 +40,7 @@ FEED_EVERY_US = 250_000
 CHECKPOINT_EVERY_US = 250_000
 LEASE_EVERY_US = 1_500_000  # a lease lives 5 s: two renewals may be lost
 RELOAD_EVERY_US = 2_000_000
+SETTINGS_EVERY_US = 250_000  # looks at what another thread has read
 
 logger = structlog.get_logger(__name__)
 
@@ -69,6 +69,19 @@ class Stores(msgspec.Struct, frozen=True):
     command: CommandSource
 
 
+class PatientStores(dict[str, TransitionStore]):
+    """The stores of an engine's portfolios by prefix, each made when it is first asked for."""
+
+    def __init__(self, stores: Stores, patience: Patience) -> None:
+        super().__init__()
+        self._stores = stores
+        self._patience = patience
+
+    def __missing__(self, prefix: str) -> TransitionStore:
+        self[prefix] = made = PatientStore(self._stores.portfolio(prefix), self._patience)
+        return made
+
+
 class Job:
     """Something that is done every so often; after RedisAway it is skipped for a while."""
 
@@ -93,12 +106,13 @@ class Job:
 
 class Runner:
     """One engine process. `grace_us` is how long after its event time an event may arrive and still come before the
-    timers of that time: the way from a real exchange takes a while. `publish_desk` shows the monitor the settings, once
-    the lease is held: an engine that does nothing must not change what the monitor decides by."""
+    timers of that time: the way from a real exchange takes a while. `open_feed` opens the feed for the settings that
+    are in force then. They are published once the lease is held: an engine that does nothing must not change what the
+    monitor decides by."""
 
     def __init__(
         self,
-        desk: Desk,
+        settings: PickUp,
         open_feed: Callable[[], Feed],
         stores: Stores,
         patience: Patience,
@@ -106,9 +120,8 @@ class Runner:
         stopping: threading.Event,
         shard: str,
         grace_us: int = 0,
-        publish_desk: Callable[[], object] = lambda: None,
     ) -> None:
-        self._desk = desk
+        self._settings = settings
         self._open_feed = open_feed
         self._stores = stores
         self._patience = patience
@@ -116,7 +129,7 @@ class Runner:
         self._stopping = stopping
         self._shard = shard
         self._grace_us = grace_us
-        self._publish_desk = publish_desk
+        self._feed_is_stale = False
         self._transitions = 0
         self._say_again_us = 0
         self._engine: Engine | None = None
@@ -176,13 +189,19 @@ class Runner:
 
     def _trade_under_lease(self) -> None:
         """Opens the feed anew each time: an engine that begins with empty books needs the feed's snapshots."""
+        self._settings.begin(self._clock.now_us())
         engine = self._engine = self._new_engine()
         try:
-            self._publish_desk()
-            with contextlib.closing(self._open_feed()) as feed:
+            self._settings.turn(engine, self._clock.now_us())
+            feed = self._open_feed()
+            try:
                 engine.start(self._clock.now_us())
                 logger.info("engine_started", feed=feed.name, **self._brief(engine))
-                self._loop(engine, feed)
+                while not self._stopping.is_set():
+                    self._loop(engine, feed)
+                    feed = self._opened_anew(engine, feed)
+            finally:
+                feed.close()
             self._finish(engine)
         except LeaseLost as lost:
             logger.error("lease_lost", error=str(lost))
@@ -200,11 +219,9 @@ class Runner:
         logger.info("engine_stopped", **self._brief(engine))
 
     def _new_engine(self) -> Engine:
-        prefixes = [strategy.prefix for strategy in self._desk.strategies]
-        stores = {prefix: PatientStore(self._stores.portfolio(prefix), self._patience) for prefix in prefixes}
         return Engine(
-            self._desk,
-            stores,
+            self._settings.desk,
+            PatientStores(self._stores, self._patience),
             self._stores.market,
             self._stores.command,
             self._clock,
@@ -213,8 +230,9 @@ class Runner:
         )
 
     def _loop(self, engine: Engine, feed: Feed) -> None:
+        """Trades until it is told to stop, or new settings need another feed."""
         jobs = self._jobs(engine, feed)
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self._feed_is_stale:
             polled_us = self._clock.now_us()
             for event in feed.poll(POLL_SECONDS):
                 engine.on_event(event)
@@ -230,13 +248,34 @@ class Runner:
             Job(COMMANDS_EVERY_US, engine.on_commands, may_skip=True),
             Job(QUOTES_EVERY_US, engine.publish, may_skip=True),
             Job(FEED_EVERY_US, lambda: engine.publish_feed(feed.name, feed.troubles.values()), may_skip=True),
+            Job(SETTINGS_EVERY_US, lambda: self._pick_up(engine), may_skip=True),
             Job(CHECKPOINT_EVERY_US, engine.checkpoint),
             Job(RELOAD_EVERY_US, lambda: self._reload(engine)),
         ]
 
+    def _pick_up(self, engine: Engine) -> None:
+        self._feed_is_stale |= self._settings.turn(engine, self._clock.now_us())
+
+    def _opened_anew(self, engine: Engine, feed: Feed) -> Feed:
+        """Another feed for new instruments; the one that is there goes on if that one cannot be opened. What was
+        printed in between is unknown: every book waits for its snapshot."""
+        if not self._feed_is_stale:
+            return feed
+        self._feed_is_stale = False
+        try:
+            other = self._open_feed()
+        except MarketError as error:
+            logger.error("feed_not_opened_for_new_settings", error=str(error))
+            return feed
+        feed.close()
+        for instrument in engine.markets:
+            engine.on_event(FeedGap(instrument, engine.now_us, "opened anew for new settings"))
+        logger.info("feed_opened_anew", feed=other.name)
+        return other
+
     def _reload(self, engine: Engine) -> None:
         for portfolio in engine.portfolios.values():
-            if portfolio.halted:
+            if portfolio.halted and portfolio.trouble:
                 logger.error("portfolio_halted", portfolio=portfolio.prefix, reason=portfolio.halted)
                 engine.start_portfolio(portfolio)
                 if not portfolio.halted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from trading.domain.events import FundingRate
 from trading.domain.funding import booked, payment
@@ -17,9 +17,9 @@ from trading.engine.timers import Timers
 class Settlements:
     """Books funding for every portfolio at the instants that the venues announced."""
 
-    def __init__(self, clockwork: Timers, portfolios: Iterable[Portfolio]) -> None:
+    def __init__(self, clockwork: Timers, portfolios: Collection[Portfolio]) -> None:
         self._timers = clockwork
-        self._portfolios = tuple(portfolios)
+        self._portfolios = portfolios  # grows when a portfolio joins
 
     def announce(self, market: Market, event: FundingRate) -> None:
         """Takes in a rate; the last one announced for an instant is what is paid then. A past instant is ignored."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from decimal import Decimal
 
 from trading.domain.spread import funding_expected_fraction, spread_bps
@@ -24,14 +25,14 @@ class Baseline:
     """The mean of a pair's spread over the last `seconds`, from one sample per second."""
 
     def __init__(self, seconds: int) -> None:
-        self._span_us = seconds * MICROSECONDS
+        self.span_us = seconds * MICROSECONDS
         self._samples: deque[tuple[int, Decimal]] = deque()
         self._sum = ZERO
         self._first_us: int | None = None
 
     def add(self, time_us: int, value_bps: Decimal | None) -> None:
         """Takes in a second; None: the spread is unknown in it. Samples older than the span are dropped."""
-        while self._samples and self._samples[0][0] <= time_us - self._span_us:
+        while self._samples and self._samples[0][0] <= time_us - self.span_us:
             self._sum -= self._samples.popleft()[1]
         if value_bps is None:
             return
@@ -42,9 +43,9 @@ class Baseline:
 
     def mean_bps(self, now_us: int) -> Decimal | None:
         """The mean, or None until a whole span was watched and at least half of its seconds were known."""
-        if self._first_us is None or now_us - self._first_us < self._span_us - MICROSECONDS:
+        if self._first_us is None or now_us - self._first_us < self.span_us - MICROSECONDS:
             return None
-        if 2 * len(self._samples) * MICROSECONDS < self._span_us:
+        if 2 * len(self._samples) * MICROSECONDS < self.span_us:
             return None
         return self._sum / len(self._samples)
 
@@ -62,6 +63,11 @@ class Watcher:
         self.key: PairKey = (long.instrument.id, short.instrument.id)
         self.baseline = Baseline(self.strategy.baseline_seconds) if self.strategy.signal == "basis" else None
         self.screen_bps = math.inf
+
+    def go_on_from(self, before: Watcher) -> None:
+        """Takes over the baseline of a watcher of the same pair that looked back as far."""
+        if self.baseline and before.baseline and self.baseline.span_us == before.baseline.span_us:
+            self.baseline = before.baseline
 
     def required_bps(self, now_us: int) -> Decimal | None:
         """The spread that is needed now: threshold plus baseline, less the funding expected while it is held."""
@@ -97,6 +103,11 @@ class PairSignal:
         for watcher in self.watchers:
             if watcher.baseline is not None:
                 watcher.baseline.add(now_us, spread)
+        self.set_levels(now_us)
+
+    def set_levels(self, now_us: int) -> None:
+        """Works out each watcher's level anew."""
+        for watcher in self.watchers:
             required = watcher.required_bps(now_us)
             watcher.screen_bps = math.inf if required is None else float(required) - SCREEN_SLACK_BPS
         self.lowest_screen_bps = min(watcher.screen_bps for watcher in self.watchers)
@@ -109,8 +120,14 @@ class PairSignal:
         return spread_bps(long.best_ask, short.best_bid)
 
 
-def pair_signals(portfolios: list[Portfolio], markets: dict[str, Market]) -> list[PairSignal]:
-    """One signal per pair that any strategy trades, hung into the markets of both its legs."""
+def pair_signals(
+    portfolios: Iterable[Portfolio], markets: dict[str, Market], before: Iterable[PairSignal] = ()
+) -> list[PairSignal]:
+    """One signal per pair that any strategy trades, hung into the markets of both its legs, in place of those of
+    before, whose baselines go on."""
+    known = {(watcher.portfolio.prefix, watcher.key): watcher for signal in before for watcher in signal.watchers}
+    for market in markets.values():
+        market.signals.clear()
     signals: dict[Pair, PairSignal] = {}
     for portfolio in portfolios:
         for pair in portfolio.strategy.pairs:
@@ -119,5 +136,8 @@ def pair_signals(portfolios: list[Portfolio], markets: dict[str, Market]) -> lis
                 signals[pair] = PairSignal(long, short)
                 long.signals.append(signals[pair])
                 short.signals.append(signals[pair])
-            signals[pair].watchers.append(Watcher(portfolio, long, short))
+            watcher = Watcher(portfolio, long, short)
+            if (portfolio.prefix, watcher.key) in known:
+                watcher.go_on_from(known[portfolio.prefix, watcher.key])
+            signals[pair].watchers.append(watcher)
     return list(signals.values())

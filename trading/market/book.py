@@ -66,6 +66,10 @@ class Book:
         elif kind is FeedGap:
             self._apply_gap()
 
+    def grow_stale_after(self, age_us_max: int) -> None:
+        """Sets anew how old the book may be, in microseconds."""
+        self._age_us_max = age_us_max
+
     def state(self, now_us: int) -> BookState:
         """Whether the book can be traded on at `now_us`; only "ok" can. Source: ruling 5."""
         if self._gapped:

@@ -1,9 +1,13 @@
 """The settings that the engine runs on, published by it so that the monitor decides by the same ones.
 
-One JSON object, the structs of `trading.domain.strategy`; decimals are strings.
+`paperdesk:desk` is one JSON object, the structs of `trading.domain.strategy`; decimals are strings.
+`paperdesk:settings` is a hash: shard of the engine -> `InForce` as JSON, for people who changed something and look
+whether it is in force.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 from redis import Redis
@@ -13,6 +17,26 @@ from trading.domain.strategy import Desk
 from trading.stores import keys
 from trading.stores.connection import answering, raw_of
 from trading.stores.errors import WireError
+
+
+class VersionedDesk(msgspec.Struct, frozen=True):
+    """A desk, the version of the settings that it is (0: they have none), and where it comes from: "" for the
+    database, else the name of a file."""
+
+    version: int
+    desk: Desk
+    source: str = ""
+
+
+class InForce(msgspec.Struct, frozen=True):
+    """What an engine runs on: a version, since when. `since_us` has the instant by key ("strategy strategy"),
+    `waiting` sentences, by key, about what cannot be in force yet."""
+
+    version: int
+    source: str = ""
+    at_us: int = 0
+    since_us: dict[str, int] = {}
+    waiting: dict[str, str] = {}
 
 
 class DeskStore:
@@ -26,6 +50,25 @@ class DeskStore:
         """Replaces the settings. Raises RedisAway."""
         with answering("publishing the desk's settings"):
             self._client.set(keys.DESK, msgspec.json.encode(desk))
+
+    def publish_in_force(self, shard: str, in_force: InForce) -> None:
+        """Replaces what a shard of the engine runs on. Raises RedisAway."""
+        with answering("publishing which settings are in force"):
+            self._client.hset(keys.SETTINGS_IN_FORCE, shard, msgspec.json.encode(in_force))
+
+    def in_force(self) -> dict[str, InForce]:
+        """What each shard runs on that runs now: an engine that does not hold its lease is left out.
+
+        Raises RedisAway, WireError.
+        """
+        with answering("reading which settings are in force"):
+            found: Any = self._client.hgetall(keys.SETTINGS_IN_FORCE)
+            told = {shard.decode(): raw for shard, raw in found.items()}
+            running = [shard for shard in told if self._client.exists(keys.lease(f"engine:{shard}"))]
+        try:
+            return {shard: msgspec.json.decode(told[shard], type=InForce) for shard in running}
+        except msgspec.DecodeError as error:
+            raise WireError(f"{keys.SETTINGS_IN_FORCE}: {error}") from None
 
     def read(self) -> Desk | None:
         """The settings, the same object while they stay; None before the first engine. Raises RedisAway, WireError."""

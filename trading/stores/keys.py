@@ -23,6 +23,7 @@ SYNC = "paperdesk:sync"  # hash: follower -> JSON
 SNAPSHOT = "paperdesk:snapshot"  # string: newest snapshot for the browsers, JSON
 PORTFOLIOS = "paperdesk:portfolios"  # hash: prefix -> JSON
 DESK = "paperdesk:desk"  # string: the settings that the engine runs on, JSON
+SETTINGS_IN_FORCE = "paperdesk:settings"  # hash: shard of the engine -> JSON, which version it runs on since when
 
 
 def result(result_id: str) -> str:

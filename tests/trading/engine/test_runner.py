@@ -23,10 +23,11 @@ from paperdesk.embedded.tied import tied
 from paperdesk.environment import BASE_DIR
 from results.stores.schema import TABLES
 from tests.trading.engine.scene import ALPHA, BETA, START_US, D, MemoryStore, Scene
-from trading.config import load_desk
+from trading.config import DEFAULTS, load_desk
 from trading.domain.trades import TradeStatus
 from trading.engine.clock import SystemClock
 from trading.engine.patience import Patience, PatientStore
+from trading.engine.pick_up import PickUp, fixed
 from trading.engine.runner import Job, Runner, Stores
 from trading.market.feed import open_feed
 from trading.stores import keys
@@ -171,7 +172,7 @@ def runner_on(client: Redis, stopping: threading.Event) -> Runner:
         lambda prefix: PortfolioStore(client, prefix, Outbox(TABLES), lease), MarketStore(client), CommandStore(client)
     )
     feed = lambda: open_feed("synthetic", desk, clock, 600.0)  # noqa: E731
-    return Runner(desk, feed, stores, Patience(lease, stopping), clock, stopping, "0/1")
+    return Runner(PickUp(fixed(desk)), feed, stores, Patience(lease, stopping), clock, stopping, "0/1")
 
 
 def test_an_engine_survives_a_redis_that_was_away_longer_than_its_lease(tmp_path: Path) -> None:
@@ -202,7 +203,16 @@ def test_an_engine_survives_a_redis_that_was_away_longer_than_its_lease(tmp_path
 
 
 def start_engine(environment: Mapping[str, str], errors: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "manage.py", "run_engine", "--feed", "synthetic", "--json"]
+    command = [
+        sys.executable,
+        "manage.py",
+        "run_engine",
+        "--feed",
+        "synthetic",
+        "--json",
+        "--strategy",
+        str(DEFAULTS["synthetic"]),
+    ]
     with open(errors, "wb") as log:
         return subprocess.Popen(tied(command), cwd=BASE_DIR, env=environment, stdout=subprocess.PIPE, stderr=log)
 
@@ -246,7 +256,7 @@ def own_signals() -> Iterator[None]:
     ],
 )
 def test_wrong_words_end_in_one_sentence_and_leave_no_lease(
-    words: list[str], sentence: str, redis_client: Redis, own_signals: None
+    words: list[str], sentence: str, redis_client: Redis, own_signals: None, db: None
 ) -> None:
     with pytest.raises(CommandError, match=re.escape(sentence)):
         call_command("run_engine", *words)

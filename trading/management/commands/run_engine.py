@@ -5,24 +5,32 @@ import re
 import signal
 import threading
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from paperdesk.checks import refuse_unsafe_redis
 from paperdesk.errors import PaperDeskError
 from trading import wiring
 from trading.config import load_desk
+from trading.domain.errors import ConfigurationError
 from trading.domain.strategy import Desk
 from trading.engine.clock import SystemClock
 from trading.engine.patience import Patience
+from trading.engine.pick_up import PickUp, fixed
 from trading.engine.runner import Runner, Stores
 from trading.management.feeds import defaults_of, kind_of
+from trading.market.errors import MarketError
 from trading.market.feed import Feed, open_feed
 from trading.market.recorder import RecordingFeed, free_path
+from trading.settings_service import settings_seed
+from trading.settings_watch import SettingsWatch
+from trading.stores.desk_store import InForce, VersionedDesk
 
 GRACE_US = {"ccxt": 250_000}  # the way from a real exchange; synthetic and replayed events come on time
 SHARD = re.compile(r"^(\d+)/(\d+)$")
@@ -35,7 +43,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--data", metavar="DIR", help="data folder (PAPERDESK_DATA; default var/)")
         parser.add_argument("--feed", metavar="FEED", help="synthetic, replay:FILE,... or ccxt:EXCHANGE,...")
-        parser.add_argument("--strategy", metavar="FILE", help="settings file; default: the shipped one of the feed")
+        parser.add_argument("--strategy", metavar="FILE", help="settings of a file, not those of the database")
         parser.add_argument("--shard", metavar="I/N", default="0/1", help="only every N-th portfolio, from the I-th on")
         parser.add_argument("--record", metavar="FILE", help="also record the feed; a file that exists gets a number")
         parser.add_argument("--json", action="store_true", help="print what was done as JSON at the end")
@@ -48,6 +56,8 @@ class Command(BaseCommand):
             done = engine_runner(options, stopping).run()
         except PaperDeskError as error:
             raise CommandError(str(error)) from error
+        finally:
+            stopping.set()
         if options["json"]:
             self.stdout.write(json.dumps(done, indent=2))
 
@@ -56,19 +66,26 @@ def engine_runner(options: dict[str, Any], stopping: threading.Event) -> Runner:
     """The engine that the options ask for, wired to this process's stores."""
     feed = options["feed"] or settings.PAPERDESK_FEED
     shard, record = options["shard"], options["record"]
-    whole = load_desk(options["strategy"], defaults_of(feed))
-    desk = shard_of(whole, shard)
     clock = SystemClock()
+    picked_up = PickUp(
+        newest_settings(options["strategy"], feed, stopping),
+        part=lambda whole: shard_of(whole, shard),
+        publish=lambda whole, in_force: publish(shard, whole, in_force),
+    )
+    shard_of(picked_up.whole, shard)
 
     def opened() -> Feed:
-        live = open_feed(feed, desk, clock)
-        return RecordingFeed(live, free_path(Path(record)), desk, clock) if record else live
+        try:
+            live = open_feed(feed, picked_up.desk, clock)
+        except MarketError as error:
+            raise MarketError(f"{error}{hint(feed, picked_up.in_force)}") from None
+        return RecordingFeed(live, free_path(Path(record)), picked_up.desk, clock) if record else live
 
     wiring.redis_client()
     refuse_unsafe_redis(settings.REDIS_URL)
     lease = wiring.lease(f"engine:{shard}")
     return Runner(
-        desk=desk,
+        settings=picked_up,
         open_feed=opened,
         stores=Stores(
             portfolio=lambda prefix: wiring.portfolio_store(prefix, lease),
@@ -80,8 +97,37 @@ def engine_runner(options: dict[str, Any], stopping: threading.Event) -> Runner:
         stopping=stopping,
         shard=shard,
         grace_us=GRACE_US.get(kind_of(feed), 0),
-        publish_desk=lambda: wiring.desk_store().publish(whole),
     )
+
+
+def newest_settings(file: str | None, feed: str, stopping: threading.Event) -> Callable[[], VersionedDesk]:
+    """The settings as they are wanted from now on: those of a file, or of the database, which gets the shipped ones
+    of the feed's kind if it has none.
+
+    Raises ConfigurationError for settings that are not allowed, and for a database that cannot be read.
+    """
+    if file:
+        return fixed(load_desk(file), file)
+    try:
+        settings_seed(defaults_of(feed), SystemClock().now_us())
+        watch = SettingsWatch(stopping)
+    except DatabaseError as error:
+        sentence = f"the settings in the database cannot be read ({error}); manage.py migrate makes its tables"
+        raise ConfigurationError(sentence) from None
+    watch.start()
+    return watch.newest
+
+
+def publish(shard: str, whole: Desk, in_force: InForce) -> None:
+    """Tells the monitor by which settings to decide, and people which are in force."""
+    wiring.desk_store().publish(whole)
+    wiring.desk_store().publish_in_force(shard, in_force)
+
+
+def hint(feed: str, in_force: InForce) -> str:
+    """What to do when a feed does not go with the settings of the database."""
+    advice = f"load the shipped ones of this feed with: manage.py settings import --defaults {defaults_of(feed)}"
+    return "" if in_force.source else f" (the settings are those of the database; {advice})"
 
 
 def shard_of(desk: Desk, shard: str) -> Desk:
