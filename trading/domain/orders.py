@@ -76,13 +76,19 @@ class Liquidity(StrEnum):
 
 
 class QueuePosition(msgspec.Struct, frozen=True):
-    """Where a resting order stands in the queue at its price. Source: ruling 10, redis-schema `QueuePosition`."""
+    """Where a resting order stands in the queue at its price. Source: ruling 10, redis-schema `QueuePosition`.
+
+    `at_front`: its turn has come. `volume_beyond` is what was printed since then and has not filled anything yet; it
+    matters only where fills are as large as what is printed.
+    """
 
     price: Decimal
     cumulative_volume: Decimal
     resting_depth: Decimal
     fill_threshold_fraction: Decimal
     is_filled: bool = False
+    at_front: bool = False
+    volume_beyond: Decimal = ZERO
 
 
 class Order(msgspec.Struct, frozen=True):

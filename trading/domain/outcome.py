@@ -10,13 +10,10 @@ from results.domain.outcomes import (
     slippage_cost_bps,
     slippage_of,
 )
-from trading.domain.instruments import Venue
 from trading.domain.orders import Liquidity, Order, OrderStatus
 from trading.domain.pnl import order_pnl
 from trading.domain.trades import Trade
-from trading.domain.units import ZERO
-
-MICROSECONDS_PER_MS = 1_000
+from trading.domain.units import MICROSECONDS_PER_MS, ZERO
 
 
 def result_state(order: Order) -> ResultState:
@@ -55,8 +52,9 @@ def result_of(trade: Trade, order: Order) -> TradeResult:
     )
 
 
-def metrics_of(trade: Trade, order: Order, venue: Venue) -> ResultMetrics:
-    """The execution metrics of an order: signal to last fill, acceptance to fill for a taker, both transits."""
+def metrics_of(trade: Trade, order: Order, transit_us: int) -> ResultMetrics:
+    """The execution metrics of an order: signal to last fill, acceptance to fill for a taker, and `transit_us`, its way
+    to the venue and back."""
     executed_us = order.filled_us if order.filled_quantity else None
     took = order.liquidity is Liquidity.TAKER
     at_venue_ms = _ms_between(order.accepted_us, executed_us)
@@ -64,7 +62,7 @@ def metrics_of(trade: Trade, order: Order, venue: Venue) -> ResultMetrics:
         result_id=result_id_of(order.id),
         execution_latency_ms=_ms_between(order.created_us, executed_us),
         broker_latency_ms=at_venue_ms if took else None,
-        network_latency_ms=(venue.order_latency_us + venue.response_latency_us) // MICROSECONDS_PER_MS,
+        network_latency_ms=transit_us // MICROSECONDS_PER_MS,
         slippage=None if order.fill_price is None else slippage_of(order.fill_price, order.price),
         created_us=order.ended_us or executed_us or order.created_us,
         portfolio=trade.portfolio,

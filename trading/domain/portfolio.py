@@ -14,10 +14,11 @@ import msgspec
 
 from trading.domain.errors import ConservationBroken, InsufficientCapital
 from trading.domain.trades import Trade
-from trading.domain.units import ZERO, day_of, round12
+from trading.domain.units import ZERO, day_of, floor_to_step, round12
 
 CLOSED_TRADES_KEPT = 100  # ruling 18
 RECENT_EXITS_KEPT = 10
+CENT = Decimal("0.01")
 
 CapitalMode = Literal["fixed", "compounding"]
 
@@ -72,6 +73,18 @@ class PortfolioState(msgspec.Struct, frozen=True):
     def new(cls, starting_capital: Decimal, started_us: int, capital_mode: CapitalMode = "fixed") -> PortfolioState:
         """A portfolio that has not traded yet."""
         return cls(starting_capital, starting_capital, started_us, capital_mode=capital_mode)
+
+    @property
+    def owned(self) -> Decimal:
+        """What available capital and open positions add up to (ruling 16)."""
+        return self.starting_capital + (self.cumulative_pnl if self.capital_mode == "compounding" else ZERO)
+
+    def scaled(self, size_usd: Decimal) -> Decimal:
+        """A position size: as it is in mode `fixed`, scaled by owned over starting capital in `compounding`, down to a
+        cent; 0 once nothing is owned."""
+        if self.capital_mode == "fixed":
+            return size_usd
+        return max(ZERO, floor_to_step(size_usd * self.owned / self.starting_capital, CENT))
 
     def opened(self, trade: Trade) -> PortfolioState:
         """The state after reserving a new trade's position size.
@@ -149,9 +162,8 @@ class PortfolioState(msgspec.Struct, frozen=True):
 
     def require_conserved(self) -> None:
         """Raises ConservationBroken, with the amounts, unless capital adds up exactly."""
-        owned = self.starting_capital + (self.cumulative_pnl if self.capital_mode == "compounding" else ZERO)
         held = self.available_capital + self.total_open_positions
-        if held != owned:
+        if held != self.owned:
             raise ConservationBroken(
-                f"available {self.available_capital} + open {self.total_open_positions} = {held}, not {owned} USD"
+                f"available {self.available_capital} + open {self.total_open_positions} = {held}, not {self.owned} USD"
             )

@@ -25,6 +25,7 @@ __all__ = [
     "BPS",
     "DAY_US",
     "MICROSECONDS",
+    "MICROSECONDS_PER_MS",
     "ZERO",
     "datetime_of",
     "day_of",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 BPS = Decimal(10_000)
+MICROSECONDS_PER_MS = 1_000
 
 
 def floor_to_step(quantity: Decimal, step: Decimal) -> Decimal:

@@ -18,6 +18,7 @@ from trading.domain.strategy import Desk, Strategy
 from trading.domain.trades import Trade, TradeStatus
 from trading.domain.units import MICROSECONDS
 from trading.engine import timers
+from trading.engine.balance import Balance
 from trading.engine.checkpoint import write_checkpoint
 from trading.engine.clock import Clock
 from trading.engine.commands import Commands, CommandSource
@@ -69,6 +70,7 @@ class Engine:
         self.messages = 0
         self.markets = markets_of(desk)
         self._listener = listener
+        self._latency = latency or DeclaredLatency(desk.seed)
         self._store_of = stores.__getitem__
         self.portfolios = {each.prefix: self._new_portfolio(each) for each in desk.strategies}
         self._clock = clock
@@ -76,15 +78,16 @@ class Engine:
         self._publication = Publication(market_store, self.markets.values())
         self._timers = Timers()
         self._signals = pair_signals(self.portfolios.values(), self.markets)
-        way = latency or DeclaredLatency()
+        way = self._latency
         self._exchange = PaperExchange(self._timers, way)
-        self._leg_outs = LegOuts(self._timers, self._exchange, way, self.markets)
-        self._entries = Entries(desk.seed, self._exchange, self._leg_outs, way)
-        self._exits = Exits(self._exchange, self.markets)
-        self._recovery = Recovery(self._exchange, self._leg_outs)
+        balance = Balance(self._timers, way)
+        self._leg_outs = LegOuts(self._timers, self._exchange, way, balance, self.markets)
+        self._entries = Entries(desk.seed, self._timers, self._exchange, self._leg_outs, way)
+        self._exits = Exits(self._timers, self._exchange, balance, self.markets)
+        self._recovery = Recovery(self._exchange, self._leg_outs, self._exits)
         self._settlements = Settlements(self._timers, self.portfolios.values())
         self._exchange.on_filled = self._order_filled
-        self._exchange.on_cancel_answered = self._leg_outs.resolve
+        self._exchange.on_cancel_answered = self._cancel_answered
         self._handlers: dict[type, Callable[[Any], None]] = {
             TopOfBook: self._on_top,
             BookDiff: self._on_depth,
@@ -143,7 +146,8 @@ class Engine:
             signal.set_levels(self.now_us)
 
     def _new_portfolio(self, strategy: Strategy) -> Portfolio:
-        return Portfolio(strategy, self._store_of(strategy.prefix), self.markets, self._transition_made)
+        store = self._store_of(strategy.prefix)
+        return Portfolio(strategy, store, self.markets, self._latency, self._transition_made)
 
     def on_event(self, event: MarketEvent) -> None:
         """Takes in one market event, after the timers that are due by its time."""
@@ -162,7 +166,7 @@ class Engine:
         return self._commands.carry_out(self.close_trade, self._clock.now_us())
 
     def close_trade(self, prefix: str, trade_id: str, reason: str) -> bool:
-        """Closes an Active trade at market; False, and nothing has changed, for any other."""
+        """Begins to close an Active trade; False, and nothing has changed, for any other."""
         return self._exits.close(self.portfolios[prefix], trade_id, reason, self.now_us)
 
     def publish(self) -> int:
@@ -254,7 +258,13 @@ class Engine:
             market.changed = True
 
     def _order_filled(self, portfolio: Portfolio, trade: Trade, order: Order) -> None:
-        self._leg_outs.watch_leg(portfolio, trade, order)
+        self._leg_outs.watch_fill(portfolio, trade, order)
+        self._entries.follow(portfolio, trade, order)
+        self._exits.watch_fill(portfolio, trade, order)
+
+    def _cancel_answered(self, portfolio: Portfolio, trade_id: str, at_us: int) -> None:
+        self._leg_outs.resolve(portfolio, trade_id, at_us)
+        self._exits.resolve(portfolio, trade_id, at_us)
 
     def _transition_made(self, prefix: str, before: Trade | None, after: Trade) -> None:
         if after.status is TradeStatus.CLOSED:

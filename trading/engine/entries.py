@@ -6,63 +6,36 @@ does not suffice; a refusal changes nothing. Source: rulings 5 to 9 and 16.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
 
 from trading.domain.errors import InsufficientCapital
 from trading.domain.funding import delta_8h
-from trading.domain.orders import Leg
+from trading.domain.orders import Leg, Order, Role
 from trading.domain.spread import FeeRates, Projection, project, spread_bps, trade_size
 from trading.domain.trades import Trade
-from trading.domain.units import MICROSECONDS, ZERO
-from trading.engine import identity
+from trading.domain.units import MICROSECONDS, ZERO, floor_to_step
+from trading.engine import identity, timers
 from trading.engine.latency import Latency
 from trading.engine.leg_outs import LegOuts
 from trading.engine.markets import Market
 from trading.engine.paper_exchange import PaperExchange
+from trading.engine.policies import POLICIES, EntryPlan, Quotes
 from trading.engine.portfolio import Portfolio
-from trading.engine.sending import entry_order
+from trading.engine.sending import entry_order, market_order
 from trading.engine.signals import Watcher
-
-
-class Quotes(msgspec.Struct, frozen=True):
-    """The four best prices of a pair."""
-
-    long_bid: Decimal
-    long_ask: Decimal
-    short_bid: Decimal
-    short_ask: Decimal
-
-    @property
-    def signal_bps(self) -> Decimal:
-        """What taking both legs now would earn, in bps of their mid. Source: ruling 6."""
-        return spread_bps(self.long_ask, self.short_bid)
-
-
-class EntryPolicy(msgspec.Struct, frozen=True):
-    """How a trade is entered: the limit prices of both legs, and the fees that its entry is expected to pay."""
-
-    limit_prices: Callable[[Quotes], tuple[Decimal, Decimal]]
-    entry_fee_rates: Callable[[Market, Market], tuple[Decimal, Decimal]]
-    first_legs: tuple[Leg, ...]
-
-
-POLICIES: dict[str, EntryPolicy] = {
-    "both_passive": EntryPolicy(
-        limit_prices=lambda quotes: (quotes.long_bid, quotes.short_ask),
-        entry_fee_rates=lambda long, short: (long.venue.maker_fee_rate, short.venue.maker_fee_rate),
-        first_legs=(Leg.LONG, Leg.SHORT),
-    ),
-}
+from trading.engine.timers import Timers
 
 
 class Entries:
     """Decides and sends entries."""
 
-    def __init__(self, seed: int, exchange: PaperExchange, leg_outs: LegOuts, latency: Latency) -> None:
+    def __init__(
+        self, seed: int, clockwork: Timers, exchange: PaperExchange, leg_outs: LegOuts, latency: Latency
+    ) -> None:
         self._seed = seed
+        self._timers = clockwork
         self._exchange = exchange
         self._leg_outs = leg_outs
         self._latency = latency
@@ -75,10 +48,11 @@ class Entries:
         required = watcher.required_bps(now_us)
         if quotes is None or required is None or quotes.signal_bps < required:
             return None
-        trade = self._new_trade(watcher, quotes, now_us)
-        return self._enter(watcher, trade, now_us) if trade.quantity else None
+        plan = POLICIES[watcher.strategy.entry_policy](quotes, watcher.strategy.first_leg)
+        trade = self._new_trade(watcher, plan, now_us)
+        return self._enter(watcher, plan, trade, now_us) if trade.quantity else None
 
-    def _enter(self, watcher: Watcher, trade: Trade, now_us: int) -> Trade | None:
+    def _enter(self, watcher: Watcher, plan: EntryPlan, trade: Trade, now_us: int) -> Trade | None:
         portfolio = watcher.portfolio
         try:
             stored = portfolio.put(trade, now_us)
@@ -87,10 +61,41 @@ class Entries:
         if stored is None:
             return None
         portfolio.block(watcher.key, now_us + cooldown_us(portfolio))
-        for leg in POLICIES[watcher.strategy.entry_policy].first_legs:
+        if plan.follower is not None:
+            portfolio.followers[trade.id] = plan.follower
+        for leg in plan.first_legs:
             self._exchange.send(portfolio, trade.id, trade.entry_order(leg), now_us)
         self._leg_outs.watch_entry(portfolio, stored)
         return stored
+
+    def follow(self, portfolio: Portfolio, trade: Trade, filled: Order) -> None:
+        """After a fill of a leg for which the other one waits: takes that as soon as the strategy knows of it."""
+        follower = portfolio.followers.get(trade.id)
+        if follower is filled.leg.other and filled.role is Role.ENTRY and filled.filled_us is not None:
+            response_us = self._latency.response_us(portfolio.markets[filled.instrument].venue, filled.id)
+            known_us = filled.filled_us + response_us
+            name = f"{trade.id} follow"
+            self._timers.at(
+                known_us, timers.ACKNOWLEDGEMENT, name, lambda at_us: self._take(portfolio, trade.id, follower, at_us)
+            )
+
+    def _take(self, portfolio: Portfolio, trade_id: str, leg: Leg, now_us: int) -> None:
+        """Takes on the waiting leg what the other one has filled and was not asked for yet."""
+        trade = portfolio.current(trade_id)
+        if trade is None or trade_id not in portfolio.followers or trade_id in portfolio.causes:
+            return
+        entry, market = trade.entry_order(leg), portfolio.markets[trade.entry_order(leg).instrument]
+        unsent = entry.is_pending and entry.id not in portfolio.working
+        sent = [o for o in trade.all_orders if o.leg is leg and not (unsent and o.id == entry.id)]
+        asked = sum((order.quantity for order in sent), ZERO)
+        quantity = floor_to_step(abs(trade.position(leg.other)) - asked, market.instrument.lot_step)
+        if quantity <= 0:
+            return
+        order = market_order(trade, leg, Role.ENTRY, entry.side, quantity, market, now_us)
+        if unsent:
+            order = msgspec.structs.replace(order, id=entry.id)
+        if portfolio.put(trade.with_order(order), now_us) is not None:
+            self._exchange.send(portfolio, trade_id, order, now_us)
 
     def rest_after_close(self, portfolio: Portfolio, trade: Trade) -> None:
         """Lets a pair cool down after a trade of it has closed, from when the strategy knows of it."""
@@ -99,13 +104,13 @@ class Entries:
         key = (trade.long_order.instrument, trade.short_order.instrument)
         portfolio.block(key, (trade.exit_us or 0) + known_us + cooldown_us(portfolio))
 
-    def _new_trade(self, watcher: Watcher, quotes: Quotes, now_us: int) -> Trade:
+    def _new_trade(self, watcher: Watcher, plan: EntryPlan, now_us: int) -> Trade:
         strategy, long, short = watcher.strategy, watcher.long, watcher.short
-        policy = POLICIES[strategy.entry_policy]
-        long_price, short_price = policy.limit_prices(quotes)
+        long_price, short_price = plan.price(Leg.LONG), plan.price(Leg.SHORT)
         steps = (long.instrument.lot_step, short.instrument.lot_step)
-        quantity = trade_size(strategy.position_size_usd, long_price, short_price, *steps)
-        projection = projected(watcher, policy, quantity, long_price, short_price, now_us)
+        position_size_usd = watcher.portfolio.position_size_usd
+        quantity = trade_size(position_size_usd, long_price, short_price, *steps)
+        projection = projected(watcher, plan, quantity, now_us)
         trade_id = identity.trade_id(self._seed, strategy.prefix, watcher.portfolio.state)
         return Trade(
             id=trade_id,
@@ -117,12 +122,12 @@ class Entries:
             entry_long_price=long_price,
             entry_short_price=short_price,
             entry_spread_bps=spread_bps(long_price, short_price),
-            position_size_usd=strategy.position_size_usd,
+            position_size_usd=position_size_usd,
             quantity=quantity,
             funding_delta_entry=funding_delta(long, short) or ZERO,
             projected_profit_usd=projection.net_usd,
-            long_order=entry_order(trade_id, Leg.LONG, long.instrument, long_price, quantity, now_us),
-            short_order=entry_order(trade_id, Leg.SHORT, short.instrument, short_price, quantity, now_us),
+            long_order=planned_order(plan, trade_id, Leg.LONG, long, quantity, now_us),
+            short_order=planned_order(plan, trade_id, Leg.SHORT, short, quantity, now_us),
             projected_spread_usd=projection.spread_usd,
             projected_funding_usd=projection.funding_usd,
             projected_fees_usd=projection.fees_usd,
@@ -139,7 +144,7 @@ def has_room(watcher: Watcher, now_us: int) -> bool:
         and now_us >= portfolio.blocked_until_us.get(watcher.key, 0)
         and len(portfolio.trades) < strategy.trades_open_max
         and portfolio.open_by_pair.get(watcher.key, 0) < strategy.trades_open_per_pair_max
-        and portfolio.state.available_capital >= strategy.position_size_usd
+        and portfolio.state.available_capital >= portfolio.position_size_usd > 0
     )
 
 
@@ -152,14 +157,22 @@ def quotes_of(watcher: Watcher, now_us: int) -> Quotes | None:
     return Quotes(long.best_bid, long.best_ask, short.best_bid, short.best_ask)
 
 
-def projected(
-    watcher: Watcher, policy: EntryPolicy, quantity: Decimal, long_price: Decimal, short_price: Decimal, now_us: int
-) -> Projection:
+def planned_order(plan: EntryPlan, trade_id: str, leg: Leg, market: Market, quantity: Decimal, now_us: int) -> Order:
+    """A leg's entry order as the plan has it; that of a waiting leg is sent later, for what the other one fills."""
+    return entry_order(trade_id, leg, market.instrument, plan.order_type(leg), plan.price(leg), quantity, now_us)
+
+
+def projected(watcher: Watcher, plan: EntryPlan, quantity: Decimal, now_us: int) -> Projection:
     """What the trade is expected to earn: entries as the policy pays them, exits as takers. Source: ruling 8."""
     long, short = watcher.long, watcher.short
-    entry_rates = policy.entry_fee_rates(long, short)
-    fees = FeeRates(*entry_rates, long.venue.taker_fee_rate, short.venue.taker_fee_rate)
-    return project(quantity, long_price, short_price, fees, watcher.funding_fraction(now_us))
+    fees = FeeRates(
+        plan.fee_rate(Leg.LONG, long),
+        plan.fee_rate(Leg.SHORT, short),
+        long.venue.taker_fee_rate,
+        short.venue.taker_fee_rate,
+    )
+    funding_fraction = watcher.funding_fraction(now_us)
+    return project(quantity, plan.price(Leg.LONG), plan.price(Leg.SHORT), fees, funding_fraction)
 
 
 def funding_delta(long: Market, short: Market) -> Decimal | None:

@@ -6,6 +6,7 @@ have ended (ruling 11); an Exiting one closes when it is flat. A hedge makes the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -49,6 +50,11 @@ def has_pending(trade: Trade) -> bool:
     return any(order.is_pending for order in trade.all_orders)
 
 
+def is_unequal(trade: Trade) -> bool:
+    """Whether its legs hold different quantities: a risk that nothing hedges."""
+    return trade.position(Leg.LONG) != -trade.position(Leg.SHORT)
+
+
 def hedges_of(trade: Trade) -> list[Order]:
     """Its hedge orders, in the order in which they were sent."""
     return [order for order in trade.orders if order.role is Role.HEDGE]
@@ -89,8 +95,15 @@ def closing_reason(trade: Trade, cause: Cause | None) -> str | None:
 def opening_price(trade: Trade, leg: Leg) -> Decimal:
     """The average price at which a leg was opened, entry and completing hedge together."""
     side = trade.entry_order(leg).side
-    opening = [order for order in orders_of(trade, leg) if order.side is side]
-    return round12(abs(cash_of(opening)) / sum((order.filled_quantity for order in opening), ZERO))
+    price = average_price([order for order in orders_of(trade, leg) if order.side is side])
+    assert price is not None, f"leg {leg} of trade {trade.id} was never opened"
+    return price
+
+
+def average_price(orders: Sequence[Order]) -> Decimal | None:
+    """The average price over the fills of orders of one side, None if nothing was filled."""
+    quantity = sum((order.filled_quantity for order in orders), ZERO)
+    return round12(abs(cash_of(orders)) / quantity) if quantity else None
 
 
 def leg_out_of(trade: Trade, cause: Cause) -> LegOut:
@@ -103,14 +116,21 @@ def leg_out_of(trade: Trade, cause: Cause) -> LegOut:
         occurred_us=cause.at_us,
         filled_leg=filled_leg,
         filled_us=filled.filled_us or cause.at_us,
-        filled_price=filled.fill_price or filled.price,
+        filled_price=average_price([o for o in orders_of(trade, filled_leg) if o.role is Role.ENTRY]) or filled.price,
         unfilled_leg=filled_leg.other,
         hedge=kind,
         reason=cause.text,
         hedge_executed=True,
-        hedge_price=next(o.fill_price for o in hedges_of(trade) if o.filled_quantity),
+        hedge_price=hedge_price(trade),
         hedge_loss=sum((hedge_loss(trade, order) for order in hedges_of(trade) if order.filled_quantity), ZERO),
     )
+
+
+def hedge_price(trade: Trade) -> Decimal | None:
+    """The average price of the hedge: of the first hedge order that found something, and of those that went on with
+    its work on the same leg and side."""
+    working = [order for order in hedges_of(trade) if order.filled_quantity]
+    return average_price([o for o in working if (o.leg, o.side) == (working[0].leg, working[0].side)])
 
 
 def hedge_loss(trade: Trade, order: Order) -> Decimal:

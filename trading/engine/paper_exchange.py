@@ -15,12 +15,12 @@ import msgspec
 from trading.domain import fills, queue
 from trading.domain.events import Print
 from trading.domain.evidence import WalkEvidence, levels_kept
-from trading.domain.orders import Liquidity, Order, OrderType, QueuePosition, Side
+from trading.domain.orders import Liquidity, Order, OrderType, Side
 from trading.domain.trades import Trade
 from trading.domain.units import ZERO
 from trading.domain.walk import Walk, is_worse, walk
 from trading.engine import timers
-from trading.engine.latency import Latency
+from trading.engine.latency import Latency, cancel_of
 from trading.engine.markets import Market
 from trading.engine.portfolio import Portfolio
 from trading.engine.sending import opposite
@@ -51,14 +51,15 @@ class PaperExchange:
         market = portfolio.markets[order.instrument]
         working = Working(portfolio, trade_id, order, market)
         portfolio.working[order.id] = working
-        arrival_us = now_us + self._latency.order_us(market.venue, order.id)
-        self._timers.at(arrival_us, timers.ARRIVAL, order.id, lambda at_us: self._arrive(working, at_us))
+        working.arrival_us = now_us + self._latency.order_us(market.venue, order.id)
+        self._timers.at(working.arrival_us, timers.ARRIVAL, order.id, lambda at_us: self._arrive(working, at_us))
 
     def cancel(self, portfolio: Portfolio, trade_id: str, order: Order, now_us: int) -> None:
-        """Sends a cancel; what fills before it arrives counts."""
-        venue = portfolio.markets[order.instrument].venue
-        arrival_us = now_us + self._latency.order_us(venue, order.id)
-        answer_us = arrival_us + self._latency.response_us(venue, order.id)
+        """Sends a cancel, which arrives after its order; what fills before it arrives counts."""
+        venue, working = portfolio.markets[order.instrument].venue, portfolio.working.get(order.id)
+        arrival_us = now_us + self._latency.order_us(venue, cancel_of(order.id))
+        arrival_us = max(arrival_us, working.arrival_us if working else 0)
+        answer_us = arrival_us + self._latency.response_us(venue, cancel_of(order.id))
 
         def arrive(at_us: int) -> None:
             trade = portfolio.current(trade_id)
@@ -69,7 +70,7 @@ class PaperExchange:
         def answer(at_us: int) -> None:
             self.on_cancel_answered(portfolio, trade_id, at_us)
 
-        self._timers.at(arrival_us, timers.ARRIVAL, f"{order.id} cancel", arrive)
+        self._timers.at(arrival_us, timers.ARRIVAL, cancel_of(order.id), arrive)
         self._timers.at(answer_us, timers.ACKNOWLEDGEMENT, order.id, answer)
 
     def retry(self, market: Market, now_us: int) -> None:
@@ -95,20 +96,26 @@ class PaperExchange:
         """Advances one resting order; returns how much of the print it used."""
         order, before = working.order, working.order.queue
         assert before is not None
-        after = queue.advance(before, order.side, price, left, event.aggressor)
+        after = queue.advance(before, order.side, price, left, event.aggressor, working.fills_whole)
         if after is before:
             return ZERO
         working.order = replace(order, queue=after)
         working.moved = True
         if working.witness is not None:
             working.witness.count(event.print_id, event.event_us, price, Decimal(event.quantity), left)
-        if not after.is_filled:
+        if not after.at_front:
             return left
-        used = queue_ahead(before) if price == before.price else ZERO
-        used = min(left, used + order.remaining)
+        quantity = order.remaining
+        if not working.fills_whole:
+            quantity = queue.printed_fill(after, quantity, working.step)
+            working.order = replace(order, queue=queue.used(after, quantity))
+        if not quantity:
+            return left
+        ahead = queue.ahead(before) if price == before.price else ZERO
+        used = left if quantity < order.remaining else min(left, ahead + quantity)
         rate, at_us = working.market.venue.maker_fee_rate, event.event_us
-        cost = order.price * order.remaining
-        self._fill(working, fills.filled(working.order, order.remaining, cost, at_us, rate, Liquidity.MAKER), at_us)
+        filled = fills.filled(working.order, quantity, order.price * quantity, at_us, rate, Liquidity.MAKER)
+        self._fill(working, filled, at_us)
         return used
 
     def _arrive(self, working: Working, at_us: int) -> None:
@@ -169,11 +176,6 @@ class PaperExchange:
             return False
         self.on_filled(portfolio, trade, order)
         return True
-
-
-def queue_ahead(position: QueuePosition) -> Decimal:
-    """The volume that still had to trade before the order's own turn, in base asset."""
-    return max(ZERO, position.fill_threshold_fraction * position.resting_depth - position.cumulative_volume)
 
 
 def walk_evidence(taken: Walk, limit: Decimal | None, book: Book, now_us: int) -> WalkEvidence:

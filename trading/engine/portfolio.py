@@ -7,6 +7,7 @@ that somebody else moved stops the portfolio (`halted` says why) until it is loa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Protocol
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from trading.domain.errors import ConservationBroken
 from trading.domain.evidence import OrderFill, fill_between
 from trading.domain.funding import FundingPayment
-from trading.domain.orders import Order
+from trading.domain.orders import Leg, Order, OrderStatus
 from trading.domain.outcome import metrics_of, result_of
 from trading.domain.pnl import fees_of
 from trading.domain.portfolio import PortfolioState
@@ -23,6 +24,7 @@ from trading.domain.strategy import Strategy
 from trading.domain.trades import Trade, TradeStatus
 from trading.domain.units import ZERO
 from trading.domain.witness import Witness
+from trading.engine.latency import Latency
 from trading.engine.lifecycle import Cause, settled
 from trading.engine.markets import Market
 from trading.engine.witnesses import forget
@@ -65,16 +67,20 @@ class Portfolio:
         strategy: Strategy,
         store: TransitionStore,
         markets: Mapping[str, Market],
+        latency: Latency,
         listener: Listener = lambda prefix, before, after: None,
     ) -> None:
         self.strategy = strategy
         self.prefix = strategy.prefix
         self.store = store
         self.markets = markets
+        self._latency = latency
         self.state = PortfolioState.new(strategy.starting_capital, 0, strategy.capital_mode)
         self.trades: dict[str, Trade] = {}
         self.working: dict[str, Working] = {}
         self.causes: dict[str, Cause] = {}
+        self.followers: dict[str, Leg] = {}  # of entries in which one leg waits for the other's fills: that leg
+        self.unequal_since_us: dict[str, int] = {}  # of trades whose legs hold different quantities
         self.open_by_pair: dict[PairKey, int] = {}
         self.blocked_until_us: dict[PairKey, int] = {}
         self.witnesses: dict[str, Witness] = {}  # by order, while they watch
@@ -103,6 +109,7 @@ class Portfolio:
         self.trades = {trade.id: trade for trade in trades.values() if trade.origin == ENGINE and trade.is_open}
         self.working, self.causes, self.open_by_pair = {}, {}, {}
         forget(self, self.store.last_checkpoint())
+        self.followers, self.unequal_since_us = {}, {}
         for trade in self.trades.values():
             self._count(trade, 1)
         self.entries_stopped = unaccounted(state, trades.values())
@@ -159,14 +166,14 @@ class Portfolio:
         at_us: int,
         funding: tuple[FundingPayment, ...],
     ) -> Transition:
-        ended = ended_orders(before, trade)
+        changed = changed_orders(before, trade)
         return Transition(
             operation_id=f"{self.prefix}:{trade.id}:{trade.version}",
             at_us=at_us,
             state=None if state is self.state else state,
             trades=(trade,),
-            results=tuple(result_of(trade, order) for order in ended),
-            metrics=tuple(metrics_of(trade, order, self.markets[order.instrument].venue) for order in ended),
+            results=tuple(result_of(trade, order) for order in changed),
+            metrics=tuple(metrics_of(trade, order, self._transit_us(order)) for order in changed),
             funding=funding,
             fills=self._fills(before, trade),
             shadows=tuple(self.finished),
@@ -195,6 +202,19 @@ class Portfolio:
             else:
                 self.finished.clear()
 
+    def _transit_us(self, order: Order) -> int:
+        venue = self.markets[order.instrument].venue
+        return self._latency.order_us(venue, order.id) + self._latency.response_us(venue, order.id)
+
+    @property
+    def position_size_usd(self) -> Decimal:
+        """What the next trade reserves; scaled by what is owned if the portfolio compounds."""
+        return self.state.scaled(self.strategy.position_size_usd)
+
+    def lot_step(self, trade_id: str) -> Decimal:
+        """The coarser lot step of an open trade's legs, in base asset: what both can hold."""
+        return max(self.markets[instrument].instrument.lot_step for instrument in pair_of(self.trades[trade_id]))
+
     def block(self, pair: PairKey, until_us: int) -> None:
         """No entries of a pair before `until_us`."""
         self.blocked_until_us[pair] = max(until_us, self.blocked_until_us.get(pair, 0))
@@ -210,9 +230,12 @@ class Portfolio:
                 if not order.is_pending:
                     working.leave_market()
                     del self.working[order.id]
+        if trade.status is not TradeStatus.PENDING:
+            self.causes.pop(trade.id, None)
+            self.followers.pop(trade.id, None)
         if not trade.is_open:
             del self.trades[trade.id]
-            self.causes.pop(trade.id, None)
+            self.unequal_since_us.pop(trade.id, None)
             self._count(trade, -1)
 
     def _count(self, trade: Trade, change: int) -> None:
@@ -244,7 +267,10 @@ def state_after(state: PortfolioState, before: Trade | None, trade: Trade) -> Po
     return state
 
 
-def ended_orders(before: Trade | None, trade: Trade) -> list[Order]:
-    """The orders that ended in this transition: each has one result."""
-    ended_before = {order.id for order in before.all_orders if not order.is_pending} if before else set()
-    return [order for order in trade.all_orders if not order.is_pending and order.id not in ended_before]
+def changed_orders(before: Trade | None, trade: Trade) -> list[Order]:
+    """The orders that ended in this transition, and those that it filled in part: each has a new result."""
+    known = {order.id: (order.filled_quantity, order.status) for order in before.all_orders} if before else {}
+    untouched = (ZERO, OrderStatus.PENDING)
+    return [
+        order for order in trade.all_orders if (order.filled_quantity, order.status) != known.get(order.id, untouched)
+    ]

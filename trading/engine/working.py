@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 class Working:
     """One pending order of one portfolio."""
 
-    __slots__ = ("market", "moved", "order", "portfolio", "trade_id", "walked", "witness")
+    __slots__ = (
+        "arrival_us",
+        "fills_whole",
+        "market",
+        "moved",
+        "order",
+        "portfolio",
+        "step",
+        "trade_id",
+        "walked",
+        "witness",
+    )
 
     def __init__(self, portfolio: Portfolio, trade_id: str, order: Order, market: Market) -> None:
         self.portfolio = portfolio
@@ -30,6 +41,9 @@ class Working:
         self.moved = False  # accepted or further in the queue since the last checkpoint
         self.witness: Witness | None = None  # since it rests
         self.walked: WalkEvidence | None = None  # the last walk of the book
+        self.arrival_us = 0  # when it reaches the venue
+        self.fills_whole = portfolio.strategy.fill_volume == "whole"
+        self.step = portfolio.lot_step(trade_id)  # fills of printed volume are multiples of it
 
     def leave_market(self) -> None:
         """No longer rests in the queue or waits for the book."""

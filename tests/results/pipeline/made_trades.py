@@ -96,7 +96,7 @@ class Portfolio:
                 state=self.state,
                 trades=(trade,),
                 results=tuple(result_of(trade, order) for order in orders),
-                metrics=tuple(metrics_of(trade, order, VENUE) for order in orders),
+                metrics=tuple(metrics_of(trade, order, 40_000) for order in orders),
             )
         )
         self.at_us += MICROSECONDS

@@ -54,7 +54,9 @@ def test_a_remainder_waits_for_the_next_book_updates() -> None:
     assert terms_of(trade).residual == 0  # 951.47 / 0.019 = 50077.368421052632 rounds, its product does not show it
     exits = [r for t in scene.store.log for r in t.results if r.role == "exit"]
     assert [(r.leg, r.state.value, r.filled_quantity) for r in exits] == [
+        ("long", "partially_filled", D("0.005")),
         ("short", "executed", D("0.019")),
+        ("long", "partially_filled", D("0.009")),
         ("long", "executed", D("0.019")),
     ]
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from results.domain.outcomes import ResultState
 from tests.trading.engine.scene import ALPHA, BETA, D, MemoryStore, Scene, desk, strategy
 from trading.domain.orders import Leg
 from trading.domain.pnl import residual_tolerance, terms_of
@@ -68,9 +69,12 @@ def require_sound(store: MemoryStore, trades: list[Trade]) -> None:
             assert trade.actual_profit_usd == terms.net
             assert abs(terms.residual) <= residual_tolerance(trade)
             assert not any(order.is_pending for order in trade.all_orders)
-    results = [result.order_id for transition in store.log for result in transition.results]
-    ended = [order.id for trade in trades for order in trade.all_orders if not order.is_pending]
-    assert sorted(results) == sorted(ended)  # one result for each order that ended, and no other
+    results = {result.order_id: result for transition in store.log for result in transition.results}
+    orders = [order for trade in trades for order in trade.all_orders if order.filled_quantity or not order.is_pending]
+    assert {order_id: (each.filled_quantity, each.commission) for order_id, each in results.items()} == {
+        order.id: (order.filled_quantity, order.fee) for order in orders
+    }
+    assert {result.state for result in results.values() if result.filled_quantity == 0} <= {ResultState.FAILED}
     payments = [paid for transition in store.log for paid in transition.funding]
     assert sum((paid.cash for paid in payments), D(0)) == sum(
         (trade.funding_long_usd + trade.funding_short_usd for trade in trades), D(0)

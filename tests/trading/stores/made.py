@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from paperdesk.tables import TABLES
 from results.domain.outcomes import ResultMetrics, TradeResult
-from trading.domain.instruments import Venue
 from trading.domain.metrics import DailyMetrics, PortfolioMetrics
 from trading.domain.orders import (
     Leg,
@@ -35,7 +34,6 @@ NOON_US = 1_723_118_400_000_000  # 2024-08-08 12:00 UTC
 TRADE_ID = "550e8400-e29b-41d4-a716-446655440000"
 OUTBOX = Outbox(TABLES)
 D = Decimal
-VENUE = Venue("binance", D("0.0002"), D("0.0005"))
 
 
 def document(name: str) -> bytes:
@@ -181,7 +179,7 @@ def state_of(*open_trades: Trade) -> PortfolioState:
 def results_of(trade: Trade) -> tuple[tuple[TradeResult, ...], tuple[ResultMetrics, ...]]:
     """Results and metrics of all orders of a trade."""
     orders = trade.all_orders
-    return tuple(result_of(trade, o) for o in orders), tuple(metrics_of(trade, o, VENUE) for o in orders)
+    return tuple(result_of(trade, o) for o in orders), tuple(metrics_of(trade, o, 40_000) for o in orders)
 
 
 # What hypothesis makes -------------------------------------------------------------------------------------------

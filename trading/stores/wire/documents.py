@@ -30,6 +30,9 @@ class QueuePositionDocument(Document, kw_only=True):
     resting_depth_at_entry: Decimal
     fill_threshold_pct: Decimal
     is_filled: bool
+    # ours
+    at_front: bool | UnsetType = UNSET
+    volume_beyond_threshold: Decimal | UnsetType = UNSET
 
 
 class OrderDocument(Document, kw_only=True):

@@ -84,6 +84,8 @@ def queue_of(document: QueuePositionDocument | None) -> QueuePosition | None:
         resting_depth=document.resting_depth_at_entry,
         fill_threshold_fraction=document.fill_threshold_pct,
         is_filled=document.is_filled,
+        at_front=given(document.at_front, document.is_filled),
+        volume_beyond=given(document.volume_beyond_threshold, ZERO),
     )
 
 
@@ -97,4 +99,6 @@ def queue_document(queue: QueuePosition | None) -> QueuePositionDocument | None:
         resting_depth_at_entry=queue.resting_depth,
         fill_threshold_pct=queue.fill_threshold_fraction,
         is_filled=queue.is_filled,
+        at_front=queue.at_front,
+        volume_beyond_threshold=queue.volume_beyond,
     )
