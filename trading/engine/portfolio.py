@@ -233,9 +233,10 @@ class Portfolio:
         if trade.status is not TradeStatus.PENDING:
             self.causes.pop(trade.id, None)
             self.followers.pop(trade.id, None)
+        if trade.status is TradeStatus.ACTIVE or not trade.is_open:
+            self.unequal_since_us.pop(trade.id, None)
         if not trade.is_open:
             del self.trades[trade.id]
-            self.unequal_since_us.pop(trade.id, None)
             self._count(trade, -1)
 
     def _count(self, trade: Trade, change: int) -> None:

@@ -117,8 +117,8 @@ def venue(name: str, **changes: Any) -> Venue:
     return Venue(name=name, **{**fees, **latencies, **changes})
 
 
-def instrument(venue_name: str) -> Instrument:
-    return Instrument(venue_name, "BTCUSDT", "BTC", "USDT", "linear_perpetual", D("0.1"), D("0.001"))
+def instrument(venue_name: str, lot_step: str = "0.001") -> Instrument:
+    return Instrument(venue_name, "BTCUSDT", "BTC", "USDT", "linear_perpetual", D("0.1"), D(lot_step))
 
 
 def strategy(**changes: Any) -> Strategy:
@@ -134,9 +134,11 @@ def strategy(**changes: Any) -> Strategy:
     return Strategy(**{**defaults, **changes})
 
 
-def desk(*strategies: Strategy, alpha: Venue | None = None, beta: Venue | None = None) -> Desk:
+def desk(
+    *strategies: Strategy, alpha: Venue | None = None, beta: Venue | None = None, alpha_step: str = "0.001"
+) -> Desk:
     venues = (alpha or venue("alpha"), beta or venue("beta"))
-    return Desk(venues, (instrument("alpha"), instrument("beta")), strategies or (strategy(),), seed=7)
+    return Desk(venues, (instrument("alpha", alpha_step), instrument("beta")), strategies or (strategy(),), seed=7)
 
 
 class Scene:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results.domain.outcomes import ResultState
-from tests.trading.engine.scene import ALPHA, BETA, D, MemoryStore, Scene, desk, strategy
+from tests.trading.engine.scene import ALPHA, BETA, D, MemoryStore, Scene, desk, strategy, us, venue
 from trading.domain.orders import Leg
 from trading.domain.pnl import residual_tolerance, terms_of
 from trading.domain.strategy import Desk
@@ -17,39 +17,70 @@ MOVE = st.tuples(
     st.sampled_from([ALPHA, BETA]),
     st.integers(1, 400),  # milliseconds since the move before
     st.integers(-60, 60),  # tenths of a price, around the venue's own
-    st.integers(1, 40),  # hundredths of a base unit
+    st.integers(1, 300),  # thousandths of a base unit
     st.sampled_from(["buy", "sell"]),
 )
 MIDS = {ALPHA: 49_995, BETA: 50_205}
 
 
-def two_policies() -> Desk:
+def all_policies() -> Desk:
+    """Portfolios on the same signals that differ in every setting of how orders are sent and filled; alpha's
+    latencies are drawn, its lots ten times as fine as beta's."""
     common = {"trades_open_per_pair_max": 3, "cooldown_seconds": D("0.3"), "entry_timeout_seconds": D(2)}
-    return desk(strategy(**common), strategy(prefix="second", hedge="complete", capital_mode="compounding", **common))
+    limits = {"exit_order": "limit_then_market", "exit_timeout_seconds": D("0.7")}
+    return desk(
+        strategy(**common),
+        strategy(prefix="second", hedge="complete", capital_mode="compounding", **common),
+        strategy(prefix="printed", fill_volume="printed", hedge="complete", **limits, **common),
+        strategy(prefix="follow", entry_policy="passive_then_take", fill_volume="printed", **common),
+        strategy(prefix="follow_short", entry_policy="passive_then_take", first_leg="short", **limits, **common),
+        strategy(prefix="take", entry_policy="both_take", hedge="complete", capital_mode="compounding", **common),
+        alpha=venue("alpha", order_latency_p99_us=90_000, response_latency_p99_us=200_000),
+        alpha_step="0.0001",
+    )
 
 
 def play(moves: list[tuple[str, str, int, int, int, str]]) -> Scene:
-    scene = Scene(two_policies())
-    scene.open_trade()
+    scene = Scene(all_policies())
+    scene.time(1000)
+    scene.top(1050, ALPHA, "49990.0", "50000.0", ask_quantity="0.0123")
+    scene.time(2000)
+    scene.top(2100, BETA, "50200.0", "50210.0")
     ms = 2100
-    for kind, instrument_id, passed_ms, offset, hundredths, aggressor in moves:
+    for kind, instrument_id, passed_ms, offset, thousandths, aggressor in moves:
         ms += passed_ms
-        price, quantity = Decimal(MIDS[instrument_id]) + Decimal(offset) / 10, Decimal(hundredths) / 100
+        price, quantity = Decimal(MIDS[instrument_id]) + Decimal(offset) / 10, Decimal(thousandths) / 1000
         if kind == "top":
             bid, ask = f"{price - 5:.1f}", f"{price + 5:.1f}"
-            scene.top(ms, instrument_id, bid, ask, f"{quantity:.3f}", f"{quantity / 4:.3f}")
+            scene.top(ms, instrument_id, bid, ask, f"{quantity:.3f}", f"{quantity / 2:.3f}")
         elif kind == "print":
             at = price - 5 if aggressor == "sell" else price + 5
             scene.print_(ms, instrument_id, f"{at:.1f}", f"{quantity}", aggressor)
         elif kind == "funding":
-            scene.funding(ms, instrument_id, f"0.00{hundredths:02}", f"{price}", settles_ms=ms + 50)
+            scene.funding(ms, instrument_id, f"0.00{thousandths:03}", f"{price}", settles_ms=ms + 50)
         elif kind == "close":
-            for prefix, store in scene.stores.items():
-                for trade_id in tuple(store.open):
-                    scene.engine.close_trade(prefix, trade_id, "manual")
+            close_all(scene)
         else:
             scene.time(ms)
     return scene
+
+
+def quieten(scene: Scene) -> None:
+    """A minute without new entries, with quiet deep books; everything that can be is closed in its second half."""
+    for portfolio in scene.engine.portfolios.values():
+        portfolio.entries_stopped = "the day is over"
+    first_ms = (scene.engine.now_us - us(0)) // 1000 + 1
+    for ms in range(first_ms, first_ms + 60_000, 1000):
+        scene.top(ms, ALPHA, "50000.0", "50010.0", "99.0", "99.0")
+        scene.top(ms, BETA, "49990.0", "50000.0", "99.0", "99.0")
+        if ms > first_ms + 30_000:
+            close_all(scene)
+
+
+def close_all(scene: Scene) -> None:
+    for prefix, store in scene.stores.items():
+        for trade_id in tuple(store.open):
+            scene.engine.close_trade(prefix, trade_id, "manual")
 
 
 def require_sound(store: MemoryStore, trades: list[Trade]) -> None:
@@ -63,6 +94,7 @@ def require_sound(store: MemoryStore, trades: list[Trade]) -> None:
         held = (trade.position(Leg.LONG), -trade.position(Leg.SHORT))
         if trade.status is TradeStatus.ACTIVE:
             assert held == (trade.quantity, trade.quantity)
+            assert trade.quantity % D("0.001") == 0  # the coarser lot step
         if trade.status is TradeStatus.CLOSED:
             assert held == (0, 0)
             terms = terms_of(trade)
@@ -83,10 +115,18 @@ def require_sound(store: MemoryStore, trades: list[Trade]) -> None:
 
 @settings(max_examples=120, deadline=None)
 @given(st.lists(MOVE, max_size=60))
-def test_capital_is_conserved_and_every_closed_trade_adds_up(moves: list[tuple[str, str, int, int, int, str]]) -> None:
+def test_capital_is_conserved_every_closed_trade_adds_up_and_every_trade_ends(
+    moves: list[tuple[str, str, int, int, int, str]],
+) -> None:
     scene = play(moves)
     for store in scene.stores.values():
         require_sound(store, [*store.open.values(), *store.closed.values()])
+    quieten(scene)
+    for store in scene.stores.values():
+        assert not store.open, "in a quiet market every trade comes to an end"
+        require_sound(store, list(store.closed.values()))
+    assert all(not market.resting and not market.waiting for market in scene.engine.markets.values())
+    assert not any(each.working or each.causes or each.followers for each in scene.engine.portfolios.values())
 
 
 @settings(max_examples=25, deadline=None)

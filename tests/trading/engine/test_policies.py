@@ -89,7 +89,7 @@ def test_passive_then_take_rests_the_leg_with_the_wider_spread() -> None:
     long, short = legs(scene)
     assert (long.order_type, long.price) == (OrderType.LIMIT, 49_990)
     assert (short.order_type, short.price) == (OrderType.MARKET, 50_200)
-    # fees: 49990 * 0.019 * (0.0002 + 0.0005) + 50200 * 0.019 * (0.0005 + 0.0005) = 0.664867 + 0.9538
+    # the fees are 49990 * 0.019 * (0.0002 + 0.0005) + 50200 * 0.019 * (0.0005 + 0.0005) = 0.664867 + 0.9538
     assert scene.trade.projected_fees_usd == D("1.618667")
     scene.time(5000)
     assert [o.status for o in legs(scene)] == [OrderStatus.PENDING] * 2

@@ -115,7 +115,7 @@ def test_completing_takes_what_the_larger_leg_holds_and_the_trade_goes_on_with_t
     trade = scene.trade
     assert (trade.status, trade.quantity) == (TradeStatus.ACTIVE, D("0.008"))
     assert [(o.role, o.leg, o.quantity) for o in trade.orders] == [(Role.HEDGE, Leg.SHORT, D("0.003"))]
-    # (0.005 * 50210 + 0.003 * 50200) / 0.008
+    # the average of 0.005 at 50210 and 0.003 at 50200
     assert trade.entry_short_price == D("50206.25")
     assert trade.leg_out is not None
     # -1 * (50200 - 50210) * 0.003 + 50200 * 0.003 * 0.0005 = 0.03 + 0.0753
