@@ -34,6 +34,10 @@ class DjangoTables:
         found = FollowerWatermark.objects.filter(name=self.name).values_list("seq", "mark")
         return [Mark(seq, row) for seq, row in found]
 
+    def mend(self, error: Exception) -> bool:
+        """Nothing: `manage.py migrate` makes these tables."""
+        return False
+
     def write(self, log: LogSlice, at_us: int) -> int:
         """Write a slice of the log, and the watermark; how many rows changed. Raises django.db.DatabaseError."""
         mirrored = {name: arrow for name, arrow in log.tables.items() if not TABLES[name].is_born}

@@ -48,6 +48,9 @@ class Follower(Protocol):
     def marks(self) -> Sequence[Mark]:
         """How far it is, by its own account."""
 
+    def mend(self, error: Exception) -> bool:
+        """Make good what `marks` failed for; whether it is worth asking again."""
+
     def write(self, log: LogSlice, at_us: int) -> int:
         """Write a slice; the rows written. Writing one again changes nothing."""
 
@@ -171,7 +174,7 @@ class _Turn:
             if follower.name in self.errors or self._has_everything(follower):
                 continue
             try:
-                found[follower.name] = follower.marks()
+                found[follower.name] = _marks(follower)
             except follower.failures as error:
                 self.errors[follower.name] = _sentence(error)
         return found
@@ -239,6 +242,15 @@ class _Turn:
             lag = max(0, head - seq)
             states[name] = state_after(before.get(name), str(seq), lag, self.errors.get(name), self.at_us)
         return states
+
+
+def _marks(follower: Follower) -> Sequence[Mark]:
+    try:
+        return follower.marks()
+    except follower.failures as error:
+        if not follower.mend(error):
+            raise
+    return follower.marks()
 
 
 def _position(before: Mapping[str, FollowerState], name: str, otherwise: str) -> str:

@@ -45,6 +45,7 @@ KEYS_PER_QUESTION = 2_000  # 80 kB of UUIDs; a statement has at most 256 kB
 PASSING_CODES = frozenset({159, 202, 209, 210, 241, 242, 243, 252, 279, 285, 319, 425, 439, 999})
 UNKNOWN_TABLE = 60
 UNKNOWN_DATABASE = 81
+TABLES_MISSING = frozenset({UNKNOWN_TABLE, UNKNOWN_DATABASE})
 
 SERVER_WORDS = re.compile(r"server response: (.*?)(?: \(for url [^)]*\))?$", re.DOTALL)
 
@@ -257,7 +258,7 @@ def _failure(error: Error, address: Address) -> ClickHouseAway | ClickHouseRefus
     where = f"ClickHouse at {address.host}:{address.port}"
     if code in PASSING_CODES or (not code and isinstance(error, OperationalError)):
         return ClickHouseAway(f"{where} is away: {_reason(error)}")
-    hint = "; `manage.py warehouse migrate` makes the tables" if code in (UNKNOWN_TABLE, UNKNOWN_DATABASE) else ""
+    hint = "; `manage.py warehouse migrate` makes the tables" if code in TABLES_MISSING else ""
     return ClickHouseRefused(f"{where} refused: {_reason(error)}{hint}", code)
 
 

@@ -30,7 +30,10 @@ def database_ddl(database: str, cluster: str | None) -> str:
 
 
 def plan(rows: Iterable[tuple[str, str, str]], cluster: str | None) -> Plan:
-    """What the database lacks; `rows` are those of COLUMNS_QUERY: table, column, type."""
+    """What the database lacks; `rows` are those of COLUMNS_QUERY: table, column, type.
+
+    The marks come last: where they are, all tables are, however the migration ended.
+    """
     stored: dict[str, dict[str, StoredColumn]] = {}
     for table, column, kind in rows:
         stored.setdefault(table, {})[column] = _stored(kind)
@@ -40,7 +43,7 @@ def plan(rows: Iterable[tuple[str, str, str]], cluster: str | None) -> Plan:
     tables = [
         plan_table(dialect, table, stored.get(table.log_name), stored.get(table.name, {})) for table in TABLES.values()
     ]
-    return joined([own, *tables])
+    return joined([*tables, own])
 
 
 def _stored(kind: str) -> StoredColumn:

@@ -166,6 +166,28 @@ def test_a_clickhouse_that_is_away_holds_up_nobody_and_catches_up_later(
         back.stop()
 
 
+def test_a_clickhouse_that_has_no_tables_gets_them_and_every_row(side: Side, embedded: EmbeddedProcess) -> None:
+    side.emit("trade_result", 1)
+    assert side.settle().is_level
+    side.emit("trade_result", 2)
+    side.clickhouse = ClickHouse(embedded.url("new"))  # nobody migrated it: it was away when the desk started
+    report = side.settle()
+    assert (report.is_level, report.followers["clickhouse"].error) == (True, None)
+    assert len(side.marks("trade_result")["clickhouse"]) == 2
+
+
+def test_a_migration_of_clickhouse_that_broke_off_is_finished_by_the_sync(
+    side: Side, embedded: EmbeddedProcess
+) -> None:
+    side.clickhouse = ClickHouse(embedded.url("half"))
+    side.clickhouse.migrate()
+    for name in ("follower_mark", "trade_result_log"):  # the marks are made last, so they lack with any other
+        side.clickhouse.command(f"DROP TABLE {name} SYNC")
+    side.emit("trade_result", 1)
+    assert side.settle().is_level
+    assert len(side.marks("trade_result")["clickhouse"]) == 1
+
+
 def test_a_sync_with_nothing_to_do_is_cheap_and_does_not_open_the_log(side: Side) -> None:
     side.emit("trade_result", 1)
     side.settle()
