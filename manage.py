@@ -10,11 +10,13 @@ from django.core.management import execute_from_command_line
 
 from paperdesk.errors import PaperDeskError
 
+INTERRUPTED = 130
+
 
 def main(arguments: list[str]) -> None:
-    """Run one command; an error of ours ends as one sentence and status 1."""
+    """Run one command; what goes wrong outside of us ends as one sentence and status 1, Ctrl-C as status 130."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paperdesk.settings")
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, usage="manage.py COMMAND [--data DIR]")
     early.add_argument("--data")
     data, _ = early.parse_known_args(arguments[2:])
     if data.data:
@@ -23,6 +25,15 @@ def main(arguments: list[str]) -> None:
         execute_from_command_line(arguments)
     except PaperDeskError as error:
         sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped by Ctrl-C\n")
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        from paperdesk.outside import sentence_of  # reads the settings, which may be what failed above
+
+        if not (sentence := sentence_of(error)):
+            raise
+        sys.exit(f"Error: {sentence}")
 
 
 if __name__ == "__main__":

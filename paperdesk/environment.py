@@ -8,6 +8,7 @@ Nothing is written into os.environ.
 import difflib
 import functools
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ BY_FILE = ".env"
 BY_DESK = "running desk"
 BY_DEFAULT = "default"
 
+PASSWORD = re.compile(r"^([a-z]+://[^/@:]*):.*@")  # up to the last @: one with a slash in it is no good, but secret
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 
@@ -85,6 +87,16 @@ class Environment:
         """The data folder, absolute; a relative one counts from the repository."""
         return (BASE_DIR / self.text("PAPERDESK_DATA", "var")).resolve()
 
+    def made_data(self) -> Path:
+        """The data folder, made if it is not there. Raises ConfigurationError where nothing can be written."""
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"the data folder {self.data} cannot be made: {error.strerror}") from None
+        if not os.access(self.data, os.R_OK | os.W_OK | os.X_OK):
+            raise ConfigurationError(f"the data folder {self.data} cannot be written to")
+        return self.data
+
     def decisions(self) -> dict[str, Decision]:
         """Return the five addresses that `showenv` shows, by its key names."""
         data = self.data
@@ -127,29 +139,34 @@ def service_url(redis_url: str) -> str:
     """
     if not redis_url:
         return ""
-    parts = urlsplit(redis_url)
-    number = parts.path.strip("/") or "0"
-    if parts.scheme not in {"redis", "rediss"} or not number.isdigit():
+    number = urlsplit(redis_url).path.strip("/") or "0" if is_address(redis_url, "redis", "rediss") else ""
+    if not number.isdigit():
         raise ConfigurationError(f"REDIS_URL is {masked(redis_url)!r}; it must look like redis://host:6379/0")
+    parts = urlsplit(redis_url)
     return urlunsplit(parts._replace(path=f"/{int(number) + 1}"))
 
 
 def http_url(name: str, url: str) -> str:
     """Return `url` if it is empty or an HTTP one with a host; raise ConfigurationError naming the setting if not."""
-    parts = urlsplit(url)
-    if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
+    if url and not (is_address(url, "http", "https") and urlsplit(url).hostname):
         raise ConfigurationError(
             f"{name} is {masked(url)!r}; it must look like http://user:password@host:8123/paperdesk"
         )
     return url
 
 
+def is_address(url: str, *schemes: str) -> bool:
+    """Tell whether `url` has one of the schemes and, if it names a port, one that can be."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and parts.port != 0
+    except ValueError:
+        return False
+
+
 def masked(url: str) -> str:
-    """Return an address without its password, for people's eyes."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
+    """Return an address, or what was meant to be one, without its password, for people's eyes."""
+    return PASSWORD.sub(r"\1:***@", url)
 
 
 def _read_dotenv(file: Path) -> dict[str, str]:

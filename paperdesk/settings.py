@@ -19,8 +19,7 @@ BASE_DIR = environment.BASE_DIR
 _DECISIONS = ENVIRONMENT.decisions()
 
 # Addresses
-DATA = ENVIRONMENT.data
-DATA.mkdir(parents=True, exist_ok=True)
+DATA = ENVIRONMENT.made_data()
 REDIS_URL = _DECISIONS["redis_url"].value
 REDIS_SERVICE_URL = environment.service_url(REDIS_URL)
 CLICKHOUSE_URL = environment.http_url("CLICKHOUSE_URL", _DECISIONS["clickhouse_url"].value)
@@ -62,9 +61,11 @@ def _database() -> dict[str, Any]:
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
             },
         }
-    if not url.startswith(("postgres:", "postgresql:")):
+    if not environment.is_address(url, "postgres", "postgresql"):
         shown = environment.masked(url)
-        raise ConfigurationError(f"DATABASE_URL is {shown!r}; it must begin with sqlite:/// or postgres://")
+        raise ConfigurationError(
+            f"DATABASE_URL is {shown!r}; it must be sqlite:///FILE or postgres://user:password@host:5432/database"
+        )
     entry: dict[str, Any] = environ.Env.db_url_config(url)
     # A connection that a restarted server dropped is noticed before use; 60 s keeps few idle ones.
     return {**entry, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}

@@ -19,6 +19,10 @@ class WarehouseMissing(StoreError):
     """The DuckDB file, or its tables, are not there yet: `manage.py warehouse migrate` makes them."""
 
 
+class WarehouseUnusable(StoreError):
+    """DUCKDB_PATH is something that DuckDB cannot open: a folder, another program's file, one without permission."""
+
+
 class CommitUnknown(StoreError):
     """DuckDB failed at COMMIT, so whether the rows are there is unknown: reopen, and append the same once more."""
 

@@ -22,7 +22,7 @@ from typing import IO
 
 import duckdb
 
-from results.stores.failures import WarehouseBusy, WarehouseMissing
+from results.stores.failures import WarehouseBusy, WarehouseMissing, WarehouseUnusable
 
 # The longest slice that anybody may hold the file is some 100 ms, so 10 s are many turns; a page never waits here.
 WAIT_SECONDS_MAX = 10.0
@@ -48,7 +48,7 @@ class Gate:
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """The only open connection to the file, which is made if it is not there. Closed, and so checkpointed, at exit.
 
-        Raises WarehouseBusy when it is not free within the timeout.
+        Raises WarehouseBusy when it is not free within the timeout, WarehouseUnusable when it is no DuckDB file.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         deadline = self._deadline()
@@ -78,6 +78,8 @@ class Gate:
         return time.monotonic() + self._wait_seconds_max
 
     def _lock_file(self, suffix: str) -> IO[bytes]:
+        if self.path.is_dir():
+            raise WarehouseUnusable(f"{self.path} is a folder; the DuckDB file must be a file")
         return open(self.path.with_name(f"{self.path.name}.{suffix}"), "ab")
 
     def _take(self, lock: IO[bytes], mode: int, deadline: float) -> None:
@@ -95,7 +97,8 @@ class Gate:
                 return duckdb.connect(str(self.path), read_only=read_only, config=CONFIGURATION)
             except duckdb.IOException as error:
                 if LOCK_CONFLICT not in str(error):
-                    raise
+                    reason = str(error).splitlines()[0]
+                    raise WarehouseUnusable(f"{self.path} cannot be opened: {reason}") from error
                 self._pause(deadline, str(error).splitlines()[0])
 
     def _pause(self, deadline: float, reason: str) -> None:

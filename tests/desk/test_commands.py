@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from paperdesk.embedded.desk_file import Desk, desk_lock, running_desk, write_desk
+from paperdesk.embedded.ports import free_port
 from tests.desk.typed import manage
 
 
@@ -33,6 +34,11 @@ def test_showenv_json_has_the_addresses_and_who_decided_them(
             "data": "environment variable",
         },
     }
+
+
+def test_showenv_prints_whole_addresses_however_narrow_the_terminal(bare_environment: Mapping[str, str]) -> None:
+    address = f"http://{'a-long-host-name.' * 8}example.org:8123/paperdesk"
+    assert address in manage({**bare_environment, "CLICKHOUSE_URL": address, "COLUMNS": "40"}, "showenv").stdout
 
 
 def test_showenv_masks_passwords_for_people(bare_environment: Mapping[str, str]) -> None:
@@ -82,7 +88,7 @@ def test_a_second_desk_on_the_same_data_is_refused(bare_environment: Mapping[str
     data = tmp_path / "data"
     with desk_lock(data):
         write_desk(data, Desk(os.getpid(), psutil.Process().create_time(), "http://127.0.0.1:8000"))
-        refused = manage(bare_environment, "desk", "--port", "0")
+        refused = manage(bare_environment, "desk", "--port", str(free_port()))
         assert running_desk(data) is not None, "the first desk's file must stay"
     assert refused.returncode == 1
     expected = f"a desk already runs on {data} (pid {os.getpid()}, http://127.0.0.1:8000); stop it, or give another"
@@ -97,7 +103,7 @@ def test_a_feed_that_cannot_be_is_refused(bare_environment: Mapping[str, str], f
 
 
 def test_a_desk_on_a_redis_that_is_away_is_refused(bare_environment: Mapping[str, str]) -> None:
-    refused = manage({**bare_environment, "REDIS_URL": "redis://127.0.0.1:1/0"}, "desk", "--port", "0")
+    refused = manage({**bare_environment, "REDIS_URL": "redis://127.0.0.1:1/0"}, "desk", "--port", str(free_port()))
     assert refused.returncode == 1
     assert "Redis at redis://127.0.0.1:1/0 does not answer" in refused.stderr
     assert "Traceback" not in refused.stderr

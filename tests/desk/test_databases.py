@@ -34,7 +34,7 @@ def test_models_and_migrations_agree(bare_environment: Mapping[str, str]) -> Non
 def test_a_database_of_another_kind_is_refused_without_its_password(bare_environment: Mapping[str, str]) -> None:
     refused = manage({**bare_environment, "DATABASE_URL": "mysql://me:secret@host/db"}, "check")
     assert refused.returncode == 1
-    assert "DATABASE_URL is 'mysql://me:***@host/db'; it must begin with sqlite:/// or postgres://" in refused.stderr
+    assert "DATABASE_URL is 'mysql://me:***@host/db'; it must be sqlite:///FILE or postgres://" in refused.stderr
 
 
 @pytest.mark.django_db(transaction=True)

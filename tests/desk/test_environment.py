@@ -95,6 +95,9 @@ def test_cache_and_broker_use_the_next_database_of_the_same_redis() -> None:
 
 def test_passwords_are_masked_for_people() -> None:
     assert masked("redis://user:secret@host:6379/0") == "redis://user:***@host:6379/0"
+    assert masked("postgres://me:a/b@c@host/desk") == "postgres://me:***@host/desk"
+    assert masked("redis://:secret@host:99999/0") == "redis://:***@host:99999/0"
+    assert masked("sqlite:////a:b@c/desk") == "sqlite:////a:b@c/desk"
     assert masked("/var/paperdesk.duckdb") == "/var/paperdesk.duckdb"
 
 

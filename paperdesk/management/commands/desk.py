@@ -10,38 +10,39 @@ from typing import Any
 import psutil
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 from django.db import connections
 
 from paperdesk import environment
 from paperdesk.checks import refuse_unsafe_redis
+from paperdesk.command import DeskCommand, port
 from paperdesk.demo_users import ensure_demo_users
 from paperdesk.embedded import roster
 from paperdesk.embedded.desk_file import Desk, desk_lock, remove_desk, write_desk
 from paperdesk.embedded.ports import LOCAL, can_listen, free_port
 from paperdesk.embedded.redis_server import redis_url
 from paperdesk.embedded.supervisor import ProgramFailed, Stopped, Supervisor
+from paperdesk.errors import ConfigurationError
 from paperdesk.feed_choice import absolute_feed
 
 DEFAULT_PORT = 8000
 
 
-class Command(BaseCommand):
+class Command(DeskCommand):
     help = "Run the whole desk: servers, migrations, users, engine, monitor, sync and web. Ctrl-C stops it all."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the web (default %(default)s)")
+        parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="of the web (default %(default)s)")
         parser.add_argument("--feed", help="synthetic | replay:FILE,FILE | ccxt:EXCHANGE,EXCHANGE")
-        parser.add_argument("--data", metavar="DIR", help="data folder (PAPERDESK_DATA; default var/)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        port: int = options["port"]
         feed = absolute_feed(options["feed"] or settings.PAPERDESK_FEED)
         with desk_lock(settings.DATA):
-            if not can_listen(port):
-                raise CommandError(f"port {port} is in use; stop what listens there, or give another --port")
-            DeskRun(settings.DATA, port, feed, self).run()
+            if not can_listen(options["port"]):
+                raise ConfigurationError(
+                    f"port {options['port']} is in use; stop what listens there, or give another --port"
+                )
+            DeskRun(settings.DATA, options["port"], feed, self).run()
 
 
 class DeskRun:

@@ -8,10 +8,11 @@ from typing import Any
 
 import psutil
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from rich.console import Console
 from rich.table import Table
 
+from paperdesk.command import DeskCommand, seconds
 from paperdesk.embedded.desk_file import Desk, running_desk
 
 MEGABYTE = 1_000_000
@@ -20,14 +21,12 @@ CORES_MAX = 0.5
 DEFAULT_SECONDS = 20.0
 
 
-class Command(BaseCommand):
+class Command(DeskCommand):
     help = f"Measure the running desk; status 1 over {MEMORY_MB_MAX:.0f} MB or {CORES_MAX} cores."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true")
-        parser.add_argument("--seconds", type=float, default=DEFAULT_SECONDS, help="(default %(default)s)")
-        parser.add_argument("--data", metavar="DIR", help="data folder of the desk")
+        parser.add_argument("--seconds", type=seconds, default=DEFAULT_SECONDS, help="(default %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         desk = running_desk(settings.DATA)
@@ -54,14 +53,14 @@ class Command(BaseCommand):
         Console(file=self.stdout._out).print(table)
 
 
-def measure(desk: Desk, seconds: float) -> list[dict[str, Any]]:
-    """Return per process of `desk`, its children included: RSS and PSS in MB, and cores used during `seconds`.
+def measure(desk: Desk, during_seconds: float) -> list[dict[str, Any]]:
+    """Return per process of `desk`, its children included: RSS and PSS in MB, and cores used in that time.
 
     PSS counts a page that processes share once over all of them, so that its sum is what the desk really takes.
     """
     before = {name: _cpu_seconds(members) for name, members in _families(desk).items()}
     began = time.monotonic()
-    time.sleep(seconds)
+    time.sleep(during_seconds)
     elapsed = time.monotonic() - began
     rows = []
     for name, members in _families(desk).items():

@@ -16,24 +16,24 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
+from paperdesk.command import DeskCommand
 from paperdesk.embedded.supervisor import Stopped
+from paperdesk.errors import ConfigurationError
 from paperdesk.replay_run import ReplayRun, Report
 from paperdesk.replay_servers import INTERRUPTED, prepare_folder, replay_servers, run_there
 from trading.config import load_desk
 from trading.market.replay import ReplayFeed
 
 
-class Command(BaseCommand):
+class Command(DeskCommand):
+    data_help = "where the replay's stores go (default var/replay)"
     help = "Replay recorded exchange traffic and print what was traded and a hash of the outcome."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("files", nargs="+", metavar="FILE", help="a recorded capture: PATH or venue=PATH")
-        parser.add_argument("--data", metavar="DIR", help="where the replay's stores go (default var/replay)")
         parser.add_argument("--strategy", metavar="FILE", help="settings (TOML) instead of the shipped ones")
         parser.add_argument("--here", action="store_true", help="use the servers that showenv shows, not new ones")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -86,10 +86,10 @@ class Command(BaseCommand):
 
 
 def absolute(name: str) -> str:
-    """A capture's name with an absolute path; a `venue=` before it stays. Raises CommandError if it is no file."""
+    """A capture's name with an absolute path, its `venue=` kept. Raises ConfigurationError if it is no file."""
     venue, equals, path = name.rpartition("=")
     if not Path(path).is_file():
-        raise CommandError(f"{path} is not a file")
+        raise ConfigurationError(f"{path} is not a file")
     return f"{venue}{equals}{Path(path).resolve()}"
 
 

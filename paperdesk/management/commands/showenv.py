@@ -4,21 +4,16 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-from rich.console import Console
-from rich.table import Table
-
 from paperdesk import environment
+from paperdesk.command import DeskCommand
 
 NOT_RUNNING = "(no desk runs)"
 
 
-class Command(BaseCommand):
+class Command(DeskCommand):
     help = "Show the addresses that this shell would use, and how each was decided."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--data", metavar="DIR", help="data folder (PAPERDESK_DATA; default var/)")
         parser.add_argument("--json", action="store_true", help="usable values, passwords included")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -26,10 +21,9 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(as_json(decisions), indent=2))
             return
-        table = Table("setting", "value", "decided by", box=None)
-        for name, decision in decisions.items():
-            table.add_row(name, environment.masked(decision.value) or NOT_RUNNING, decision.decided_by)
-        Console(file=self.stdout._out, soft_wrap=True).print(table)
+        shown = {name: environment.masked(decision.value) or NOT_RUNNING for name, decision in decisions.items()}
+        for name, decision in decisions.items():  # no table: it would shorten addresses to the terminal's width
+            self.stdout.write(f"{name:<14}  {shown[name]}  ({decision.decided_by})")
 
 
 def as_json(decisions: dict[str, environment.Decision]) -> dict[str, Any]:

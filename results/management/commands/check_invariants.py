@@ -7,18 +7,18 @@ from argparse import ArgumentParser
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from paperdesk.command import DeskCommand
 from results import services
 from results.pipeline.check import CheckReport
 
 EXIT_VIOLATED = 1
 
 
-class Command(BaseCommand):
+class Command(DeskCommand):
     help = "Check capital, trades, metrics, P&L, leg-outs, results and versions in Redis."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

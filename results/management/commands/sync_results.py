@@ -8,21 +8,22 @@ from argparse import ArgumentParser
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from paperdesk.command import DeskCommand
 from results import services
 from results.pipeline.log_writer import Progress as OnProgress
 from results.pipeline.report import FollowerState, SyncReport
 
 FOLLOW_SECONDS = 3.0
 EXIT_NOT_LEVEL = 1
+EXIT_INTERRUPTED = 130
 
 
-class Command(BaseCommand):
+class Command(DeskCommand):
     help = "Carry new rows from the outbox stream into DuckDB, the Django tables and ClickHouse."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -41,6 +42,8 @@ class Command(BaseCommand):
                     sys.exit(EXIT_NOT_LEVEL)
         except KeyboardInterrupt:
             self.stderr.write("stopped; what was written stays, the rest waits for the next sync")
+            if not options["follow"]:
+                sys.exit(EXIT_INTERRUPTED)
 
     def _once(self, as_json: bool) -> SyncReport:
         with _progress(as_json) as shown:

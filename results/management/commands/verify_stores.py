@@ -11,11 +11,11 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from paperdesk.command import DeskCommand, seconds
 from results import services
 from results.pipeline.verify import AGREE, BEHIND, DIFFER, TableDay, VerifyReport
 from results.stores.schema import TABLES
@@ -25,7 +25,7 @@ STORES = ("duckdb", "django", "clickhouse", "redis")
 COLOUR = {AGREE: "green", DIFFER: "red", BEHIND: "yellow"}
 
 
-class Command(BaseCommand):
+class Command(DeskCommand):
     help = "Compare the rows of all stores by hashes recomputed from their values; exit status 0 only if all agree."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         parser.add_argument(
             "--recheck-seconds",
-            type=float,
+            type=seconds,
             default=services.RECHECK_SECONDS,
             help="how long what was found may take to settle before it is looked at once more (default: %(default)s)",
         )

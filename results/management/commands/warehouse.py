@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
+from paperdesk.command import DeskCommand
 from results.domain.errors import PaperDeskError
 from results.stores import duck, duck_plan
 from results.stores.changes import Plan
@@ -30,7 +30,7 @@ EXIT_NOT_WELL = 1
 Report = dict[str, Any]
 
 
-class Command(BaseCommand):
+class Command(DeskCommand):
     help = "Make or compare the tables of DuckDB and ClickHouse. Additions only; anything else is refused."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -42,8 +42,8 @@ class Command(BaseCommand):
         changing = options["action"] == MIGRATE and not options["dry_run"]
         say = _silent if options["json"] else self._say
         reports = {
-            "duckdb": _attempt(lambda: _duckdb(settings.DUCKDB_PATH, changing, say), say),
-            "clickhouse": _attempt(lambda: _clickhouse(settings.CLICKHOUSE_URL, changing, say), say),
+            "duckdb": self._attempt(lambda: _duckdb(settings.DUCKDB_PATH, changing, say)),
+            "clickhouse": self._attempt(lambda: _clickhouse(settings.CLICKHOUSE_URL, changing, say)),
         }
         planned = options["dry_run"] and options["action"] == MIGRATE
         well = all(_is_well(report, planned) for report in reports.values())
@@ -52,20 +52,20 @@ class Command(BaseCommand):
         if not well:
             sys.exit(EXIT_NOT_WELL)
 
+    def _attempt(self, work: Callable[[], Report]) -> Report:
+        """The report of one store; what went wrong there is said at once, and the other store has its turn."""
+        try:
+            return work()
+        except PaperDeskError as error:
+            self.stderr.write(f"not done: {error}")
+            return {"error": str(error), "retryable": error.retryable}
+
     def _say(self, line: str) -> None:
         self.stdout.write(line)
 
 
 def _silent(_line: str) -> None:
     """Nothing but the JSON object is printed."""
-
-
-def _attempt(work: Callable[[], Report], say: Callable[[str], None]) -> Report:
-    try:
-        return work()
-    except PaperDeskError as error:
-        say(f"not done: {error}")
-        return {"error": str(error), "retryable": error.retryable}
 
 
 def _is_well(report: Report, planned: bool) -> bool:

@@ -67,21 +67,25 @@ def test_status_before_migrate_is_not_well_and_lists_what_lacks(stores: Settings
     assert "ClickHouse: create trade_result_log" in report["clickhouse"]["pending"]
 
 
-def test_clickhouse_away_leaves_duckdb_migrated_and_a_status_that_says_so(stores: Settings) -> None:
+def test_clickhouse_away_leaves_duckdb_migrated_and_a_status_that_says_so(
+    stores: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     port = free_port()
     stores.CLICKHOUSE_URL = f"http://127.0.0.1:{port}/desk"
     status, text = run("migrate")
-    assert status == 1
-    assert text.endswith(f"not done: ClickHouse at 127.0.0.1:{port} is away: Connection refused\n")
+    assert (status, text.splitlines()[-1].partition(":")[0]) == (1, "DuckDB")
+    assert capsys.readouterr().err == f"not done: ClickHouse at 127.0.0.1:{port} is away: Connection refused\n"
     status, report = run_json("status")
     assert status == 1
+    assert "is away" in capsys.readouterr().err
     assert report["duckdb"]["pending"] == []
     assert report["clickhouse"]["retryable"] is True
 
 
-def test_no_clickhouse_at_all_is_said(stores: Settings) -> None:
+def test_no_clickhouse_at_all_is_said(stores: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     stores.CLICKHOUSE_URL = ""
-    assert run("status")[1].endswith("CLICKHOUSE_URL is not set and no desk is running\n")
+    assert run("status")[0] == 1
+    assert capsys.readouterr().err.endswith("CLICKHOUSE_URL is not set and no desk is running\n")
 
 
 def test_new_column_is_added_to_both_and_shows_in_the_view(stores: Settings) -> None:

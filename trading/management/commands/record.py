@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from paperdesk.command import DeskCommand
 from paperdesk.errors import PaperDeskError
 from trading.config import load_desk
 from trading.domain.events import MarketEvent
@@ -23,9 +24,8 @@ POLL_SECONDS = 0.2
 MICROSECONDS = 1_000_000
 
 
-class Command(BaseCommand):
+class Command(DeskCommand):
     help = "Record a market feed until it is stopped, or for some seconds. Needs no Redis; nothing is traded."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--feed", metavar="FEED", help="synthetic, replay:FILE,... or ccxt:EXCHANGE,...")

@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from paperdesk.checks import refuse_unsafe_redis
+from paperdesk.command import DeskCommand
 from paperdesk.errors import PaperDeskError
 from trading import wiring
 from trading.config import load_desk
@@ -36,12 +37,10 @@ GRACE_US = {"ccxt": 250_000}  # the way from a real exchange; synthetic and repl
 SHARD = re.compile(r"^(\d+)/(\d+)$")
 
 
-class Command(BaseCommand):
+class Command(DeskCommand):
     help = "Run the engine: entries, fills, leg-outs, exits and funding of every portfolio, until it is stopped."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--data", metavar="DIR", help="data folder (PAPERDESK_DATA; default var/)")
         parser.add_argument("--feed", metavar="FEED", help="synthetic, replay:FILE,... or ccxt:EXCHANGE,...")
         parser.add_argument("--strategy", metavar="FILE", help="settings of a file, not those of the database")
         parser.add_argument("--shard", metavar="I/N", default="0/1", help="only every N-th portfolio, from the I-th on")

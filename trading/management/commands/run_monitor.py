@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 import time
 from argparse import ArgumentParser
 from typing import Any
 
 import structlog
-from django.core.management.base import BaseCommand
 
+from paperdesk.command import DeskCommand
 from trading import wiring
 from trading.engine.monitor import Tick
 from trading.stores.errors import StoreError
 
 TICK_SECONDS = 1.0
+EXIT_NO_TICK = 1
 log = structlog.get_logger(__name__)
 
 
-class Command(BaseCommand):
+class Command(DeskCommand):
     help = "Mark open trades, decide exits and publish metrics once a second, until Ctrl-C."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="one tick, then end")
@@ -35,7 +36,8 @@ class Command(BaseCommand):
         watch = wiring.watch()
         try:
             if options["once"]:
-                self.show(watch.turn(), options["json"])
+                if not self.show(watch.turn(), options["json"]):
+                    sys.exit(EXIT_NO_TICK)
                 return
             while not stopped.is_set():
                 self.turn(options["json"])
@@ -52,11 +54,11 @@ class Command(BaseCommand):
                 raise
             log.warning("monitor_waits", error=str(error))
 
-    def show(self, tick: Tick | None, as_json: bool) -> None:
-        """Prints what the tick found, one line for each portfolio."""
+    def show(self, tick: Tick | None, as_json: bool) -> bool:
+        """Prints what the tick found, one line for each portfolio. Whether there was one."""
         if tick is None:
-            self.stdout.write("{}" if as_json else "no tick: no engine has started, or another monitor is at work")
-            return
+            self.stderr.write("no tick: no engine has started, or another monitor is at work")
+            return False
         lines: list[dict[str, Any]] = [
             {
                 "prefix": one.strategy.prefix,
@@ -70,10 +72,11 @@ class Command(BaseCommand):
         if as_json:
             found = {"at_us": tick.at_us, "duration_ms": round(tick.duration_ms, 3), "portfolios": lines}
             self.stdout.write(json.dumps(found))
-            return
+            return True
         for line in lines:
             unrealised = "unknown" if line["unrealised_usd"] is None else f"{line['unrealised_usd']} USD"
             self.stdout.write(
                 f"{line['prefix']}: {line['open_trades']} open trades, unrealised {unrealised}, "
                 f"realised {line['cumulative_pnl']} USD, {len(line['exits'])} exits asked for"
             )
+        return True
