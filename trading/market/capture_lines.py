@@ -1,10 +1,12 @@
-"""The lines of a recorded file, gzip or plain, streamed: never more than a chunk in memory.
+"""The lines of a recorded file, gzip, zip or plain, streamed: never more than a chunk in memory.
 
-gzip is told by its first two bytes, not by the name. Several gzip members after each other are one file.
+What it is, its first bytes tell, not its name. Several gzip members after each other are one file; a zip archive holds
+one file.
 """
 
 from __future__ import annotations
 
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from trading.market.errors import CaptureError
 CHUNK_BYTES = 64 * 1024
 LINE_BYTES_MAX = 32 * 1024 * 1024
 GZIP_MAGIC = b"\x1f\x8b"
+ZIP_MAGIC = b"PK"
 _GZIP_WINDOW = 31  # zlib's code for "gzip header and checksum"
 
 
@@ -32,7 +35,7 @@ class CaptureLines:
         try:
             self.bytes_total = path.stat().st_size
             with path.open("rb") as file:
-                self._is_gzip = file.read(2) == GZIP_MAGIC
+                self._magic = file.read(2)
         except OSError as error:
             raise CaptureError(f"{path}: {error.strerror}") from None
 
@@ -41,7 +44,7 @@ class CaptureLines:
         self.bytes_read = self.lines_read = 0
         tail = b""
         with self.path.open("rb") as file:
-            for piece in self._unpacked(file) if self._is_gzip else self._chunks(file):
+            for piece in self._pieces(file):
                 lines = (tail + piece).split(b"\n") if tail else piece.split(b"\n")
                 tail = lines.pop()
                 if len(tail) > LINE_BYTES_MAX:
@@ -51,6 +54,25 @@ class CaptureLines:
         if tail and not self._may_break_off:
             yield [tail]
             self.lines_read += 1
+
+    def _pieces(self, file: BinaryIO) -> Iterator[bytes]:
+        if self._magic == GZIP_MAGIC:
+            return self._unpacked(file)
+        return self._unzipped(file) if self._magic == ZIP_MAGIC else self._chunks(file)
+
+    def _unzipped(self, file: BinaryIO) -> Iterator[bytes]:
+        try:
+            archive = zipfile.ZipFile(file)
+            names = [entry for entry in archive.infolist() if not entry.is_dir()]
+            if len(names) != 1:
+                raise self._error(f"the archive holds {len(names)} files, it must be one")
+            with archive.open(names[0]) as member:
+                while chunk := member.read(CHUNK_BYTES):
+                    self.bytes_read = file.tell()
+                    yield chunk
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise self._error(f"the zip archive is damaged ({error})") from None
+        self.bytes_read = self.bytes_total
 
     def _chunks(self, file: BinaryIO) -> Iterator[bytes]:
         while chunk := file.read(CHUNK_BYTES):

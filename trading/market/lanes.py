@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -12,21 +13,25 @@ from trading.domain.events import MarketEvent
 from trading.domain.instruments import Instrument
 from trading.market.capture_lines import CaptureLines
 
-_NAMED = re.compile(r"^(?P<venue>[a-z][a-z0-9_]*)(:(?P<symbol>[A-Z0-9]+))?=(?P<path>.+)$")
+_NAMED = re.compile(r"^(?P<venue>[a-z][a-z0-9_]*)(:(?P<symbol>[A-Z0-9]+)(\*(?P<size>\d+(\.\d+)?))?)?=(?P<path>.+)$")
 
 
 class Source(NamedTuple):
-    """A file as a person names it: PATH, `venue=PATH` or `venue:SYMBOL=PATH`."""
+    """A file as a person names it: PATH, `venue=PATH`, `venue:SYMBOL=PATH` or `venue:SYMBOL*SIZE=PATH`."""
 
     path: Path
     venue: str | None = None
     symbol: str | None = None
+    contract_size: Decimal | None = None
 
     @classmethod
     def of(cls, text: str | Path) -> Source:
         """Reads what was typed."""
         named = _NAMED.match(str(text))
-        return cls(Path(named["path"]), named["venue"], named["symbol"]) if named else cls(Path(text))
+        if not named:
+            return cls(Path(text))
+        size = Decimal(named["size"]) if named["size"] else None
+        return cls(Path(named["path"]), named["venue"], named["symbol"], size)
 
 
 class Batch(NamedTuple):

@@ -6,14 +6,11 @@ significant ones. Amounts of derivatives are contracts: times `contract_size` th
 
 from __future__ import annotations
 
-from collections import deque
 from decimal import Decimal
 from typing import Any
 
 from trading.domain.events import Print
 from trading.domain.instruments import Instrument
-
-PRINT_IDS_KEPT = 5_000  # venues repeat prints after a reconnect
 
 
 def symbol_of(instrument: Instrument) -> str:
@@ -32,29 +29,6 @@ def print_of(
         return None
     quantity = exact(trade["amount"]) * contract_size
     return Print(instrument, event_us, print_id, text_of(exact(trade["price"])), text_of(quantity), side)
-
-
-class PrintIds:
-    """Numbers for a venue's print ids. Ids that are numbers stay what they are. Others get numbers that grow with
-    time, because whoever compares prints takes a smaller number for an older print."""
-
-    def __init__(self) -> None:
-        self._seen: deque[str] = deque(maxlen=PRINT_IDS_KEPT)
-        self._set: set[str] = set()
-        self._last = 0
-
-    def number(self, text: str, event_us: int) -> int | None:
-        """The number of a new print; None for one that was seen before."""
-        if text in self._set:
-            return None
-        if len(self._seen) == PRINT_IDS_KEPT:
-            self._set.discard(self._seen[0])
-        self._seen.append(text)
-        self._set.add(text)
-        if text.isascii() and text.isdigit() and int(text) < 1 << 63:
-            return int(text)
-        self._last = max(self._last + 1, event_us)
-        return self._last
 
 
 def text_of(number: Decimal) -> str:

@@ -18,9 +18,10 @@ from trading.market.live_book import BookChanges
 from trading.market.live_clock import VenueClock
 from trading.market.live_exchange import Exchange
 from trading.market.live_funding import FundingState
-from trading.market.live_messages import PrintIds, print_of, symbol_of
+from trading.market.live_messages import print_of, symbol_of
 from trading.market.live_metadata import contract_size_of
 from trading.market.paced import Clock
+from trading.market.print_ids import PrintIds
 
 BOOK_SILENCE_SECONDS_MAX = 30.0  # a liquid book that says nothing for this long has lost its connection
 MARK_SILENCE_SECONDS_MAX = 60.0  # venues send mark prices at least every few seconds
@@ -103,7 +104,7 @@ class InstrumentWatch:
         contract_size = self._contract_size()
         for trade in await self._exchange.watch_trades(self.symbol):
             event_us = self._venue_clock.event_us(trade.get("timestamp"), self._clock.now_us())
-            number = self._print_ids.number(str(trade.get("id")), event_us)
+            number = self._print_ids.number(str(trade.get("id") or ""), event_us)
             if number is None:
                 continue
             event = print_of(self.instrument.id, trade, contract_size, number, event_us)

@@ -1,8 +1,9 @@
 """Recorded files -> one stream of events in event-time order, the same one every time.
 
-A file is a Binance capture (`capture`, which holds no funding) or a recording of ours (`recorded`). Each is read in
-chunks and put in order within a bounded window; the files are merged as far as all of them are known. Order: event
-time, then the order in which the files were named, then the line. Nobody's receive clock counts.
+A file is a Binance capture (`capture`, which holds no funding), a recording of ours (`recorded`) or a CSV file of
+Tardis or Binance (`csv_capture`). Each is read in chunks and put in order within a bounded window; the files are merged
+as far as all of them are known. Order: event time, then the order in which the files were named, then the line.
+Nobody's receive clock counts.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from trading.domain.strategy import Desk
 from trading.market.binance import NOT_A_MARKET_PRINT
 from trading.market.capture import Capture
 from trading.market.capture_lines import CaptureLines
+from trading.market.csv_capture import CsvCapture, is_csv
 from trading.market.errors import CaptureError, MarketError
 from trading.market.lanes import Batch, RecordedFile, Source
 from trading.market.recorded import Recording, is_recording
@@ -53,7 +55,7 @@ class _Lane:
 class ReplayFeed:
     """Iterates the events of recorded files; each iteration is a new pass from the beginning.
 
-    `paths` are PATH, `venue=PATH` or `venue:SYMBOL=PATH`. Raises CaptureError when a file cannot be opened or told, and
+    `paths` are PATH or what `Source` knows besides. Raises CaptureError when a file cannot be opened or told, and
     while iterating for a line that cannot be read. The counts are those of the current pass.
     """
 
@@ -137,4 +139,6 @@ def open_recorded(source: Source, window_us: int = REORDER_WINDOW_US) -> Recorde
         if source.venue:
             raise CaptureError(f"{source.path} is a recording: it names its own venues, {source.venue!r} is not needed")
         return Recording(source.path)
+    if is_csv(first):
+        return CsvCapture(source, window_us)
     return Capture(source, window_us)

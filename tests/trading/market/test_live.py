@@ -16,9 +16,10 @@ from trading.market.live import LiveFeed
 from trading.market.live_book import LEVELS_MAX, BookChanges
 from trading.market.live_clock import VenueClock
 from trading.market.live_funding import FundingState
-from trading.market.live_messages import PRINT_IDS_KEPT, PrintIds, print_of, symbol_of
+from trading.market.live_messages import print_of, symbol_of
 from trading.market.live_metadata import DECIMAL_PLACES, TICK_SIZE, differences
 from trading.market.live_venue import VenueFeed
+from trading.market.print_ids import PRINT_IDS_KEPT, PrintIds
 
 DESK = load_desk(defaults="live")
 BTC = DESK.instruments[0]
