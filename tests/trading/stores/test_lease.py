@@ -14,7 +14,7 @@ from paperdesk.embedded.ports import free_port
 from trading.stores import keys
 from trading.stores.errors import LeaseHeld, LeaseLost, RedisAway
 from trading.stores.lease import Lease, owner_name
-from trading.stores.step import Step
+from trading.stores.step import Step, StepRunner
 
 
 def test_one_owner_holds_it_and_the_other_is_told_who_and_for_how_long(redis_client: Any) -> None:
@@ -52,6 +52,20 @@ def test_a_renewed_lease_lives_on(redis_client: Any) -> None:
 def test_an_owner_who_did_not_hear_the_answer_gets_the_same_number_again(redis_client: Any) -> None:
     lease = Lease(redis_client, "engine", "first")
     assert lease.acquire() == lease.acquire() == 1
+
+
+def test_a_holder_who_was_paused_does_not_take_the_step_of_the_next_one_for_its_own(redis_client: Any) -> None:
+    """Two engines name the same transition of the same trade alike; the later one's answer is not for the earlier."""
+    runner = StepRunner(redis_client)
+    paused = Lease(redis_client, "engine", "paused")
+    paused.acquire()
+    redis_client.delete(paused.key)  # it ran out
+    holder = Lease(redis_client, "engine", "holder")
+    holder.acquire()
+    runner.run(holder.guard(Step("strategy:trade:2").set("a", "the holder's")))
+    with pytest.raises(LeaseLost, match="its lease is held by holder"):
+        runner.run(paused.guard(Step("strategy:trade:2").set("a", "the other's")))
+    assert redis_client.get("a") == b"the holder's"
 
 
 def test_owner_names_differ() -> None:

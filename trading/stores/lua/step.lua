@@ -80,17 +80,18 @@ local function objection(write, types)
   return nil
 end
 
+local lifetime_ms, lease_index, token = take(), take_number(), take()
+if lease_index > 0 then
+  local held = redis.call('HMGET', KEYS[lease_index], 'token', 'owner')
+  if held[1] ~= token then return {'lease', held[2] or ''} end
+end
+
+-- After the lease: an engine that was paused past it must not take another engine's step for its own.
 local answered = redis.call('GET', KEYS[1])
 if answered then
   local reply = {'repeated'}
   for id in string.gmatch(answered, '%S+') do reply[#reply + 1] = id end
   return reply
-end
-
-local lifetime_ms, lease_index, token = take(), take_number(), take()
-if lease_index > 0 then
-  local held = redis.call('HMGET', KEYS[lease_index], 'token', 'owner')
-  if held[1] ~= token then return {'lease', held[2] or ''} end
 end
 
 for _ = 1, take_number() do
