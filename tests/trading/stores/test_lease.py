@@ -28,7 +28,7 @@ def test_one_owner_holds_it_and_the_other_is_told_who_and_for_how_long(redis_cli
 
 
 def test_a_lease_ends_by_itself_and_its_old_holder_notices(redis_client: Any) -> None:
-    first, second = (Lease(redis_client, "engine", owner, 30) for owner in ("first", "second"))
+    first, second = Lease(redis_client, "engine", "first", 30), Lease(redis_client, "engine", "second")
     first.acquire()
     time.sleep(0.05)
     assert second.acquire() == 2
