@@ -94,7 +94,8 @@ class ShadowFillViewSet(MirrorViewSet):
     """When orders that joined a queue would have filled at other thresholds, the latest first.
 
     An order is judged by the prints that it counts while it rests, and by whole prints afterwards, as if it still
-    rested, for the strategy's entry timeout from its acceptance, at most 120 s. Null: not until `watched_until`.
+    rested, for the strategy's entry timeout from its acceptance, at most 120 s (longer only while it rests).
+    Null: not until `watched_until`.
     """
 
     queryset = ShadowFill.objects.all()

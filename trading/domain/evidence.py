@@ -37,7 +37,8 @@ class CountedPrint(msgspec.Struct, frozen=True):
 class QueueEvidence(msgspec.Struct, frozen=True, tag_field="kind", tag="queue"):
     """A fill from the queue. `threshold` is fraction * depth; `volume` is what had traded at the price by then.
 
-    `filled_by`: "threshold" was reached, a print went "through" the price, or nothing was ahead ("front").
+    `filled_by` tells how its turn came: "threshold" was reached, a print (`through`, the first such) went "through" the
+    price, or nothing was ahead ("front"). Where fills are as large as what is printed, the last print listed filled it.
     """
 
     filled_by: FilledBy
@@ -52,10 +53,11 @@ class QueueEvidence(msgspec.Struct, frozen=True, tag_field="kind", tag="queue"):
     prints_quantity: Decimal
     first_prints: tuple[CountedPrint, ...]
     last_prints: tuple[CountedPrint, ...]
+    through: CountedPrint | None = None
 
     @property
     def decisive(self) -> CountedPrint | None:
-        """The print that crossed the threshold or went through the price."""
+        """The print that filled the order: of a whole fill the one that crossed the threshold or went through."""
         seen = self.last_prints or self.first_prints
         return seen[-1] if seen else None
 

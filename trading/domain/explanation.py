@@ -33,8 +33,13 @@ def _queued(evidence: QueueEvidence) -> str:
         f"({_percent(evidence.threshold_fraction)} = {_shown(evidence.threshold)}) had traded"
     )
     match evidence.filled_by:
-        case "through" if decisive is not None:
+        case "through" if evidence.through is not None and evidence.through == decisive:
             return f"a print at {_shown(decisive.price)} went through its price; until then {progress}"
+        case "through" if evidence.through is not None and decisive is not None:
+            return (
+                f"{_shown(decisive.counted)} was printed at {_shown(decisive.price)}; "
+                f"nothing was ahead since a print at {_shown(evidence.through.price)} had gone through its price"
+            )
         case "front":
             return "nothing was ahead of it, so the first print at its price was its turn"
         case _:

@@ -44,6 +44,7 @@ class Witness(msgspec.Struct):
     prints_quantity: Decimal = ZERO
     first_prints: list[CountedPrint] = []
     last_prints: list[CountedPrint] = []
+    through: CountedPrint | None = None
 
     @property
     def is_decided(self) -> bool:
@@ -60,6 +61,8 @@ class Witness(msgspec.Struct):
         else:
             self.last_prints.append(seen)
             del self.last_prints[:-PRINTS_KEPT]
+        if self.through is None and price != self.price:
+            self.through = seen
         self.judge(price, counted, event_us)
 
     def judge(self, price: Decimal, counted: Decimal, event_us: int) -> None:
@@ -72,10 +75,9 @@ class Witness(msgspec.Struct):
 
     def evidence(self, queue: QueuePosition) -> QueueEvidence:
         """Why the order was filled now, its queue position being `queue`."""
-        seen = self.last_prints or self.first_prints
         filled_by: FilledBy = "threshold" if self.depth else "front"
         return QueueEvidence(
-            filled_by="through" if seen and seen[-1].price != self.price else filled_by,
+            filled_by="through" if self.through else filled_by,
             depth=self.depth,
             threshold_fraction=self.threshold_fraction,
             threshold=plain(self.threshold_fraction * self.depth),
@@ -87,6 +89,7 @@ class Witness(msgspec.Struct):
             prints_quantity=self.prints_quantity,
             first_prints=tuple(self.first_prints),
             last_prints=tuple(self.last_prints),
+            through=self.through,
         )
 
     def shadow_fill(self, at_us: int) -> ShadowFill:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from trading.engine.portfolio import Portfolio
     from trading.engine.working import Working
 
-WATCH_SECONDS_MAX = 120
+WATCH_SECONDS_MAX = 120  # of an order that rests no longer
+LOOK_AGAIN_US = 1 * MICROSECONDS
 WITNESSES_MAX = 1_000  # of one portfolio; the oldest is written early, so that the checkpoint stays small
 
 logger = structlog.get_logger(__name__)
@@ -90,8 +91,19 @@ class Witnesses:
         if len(portfolio.witnesses) >= WITNESSES_MAX:
             end(portfolio, next(iter(portfolio.witnesses.values())), now_us)
         portfolio.witnesses[witness.order_id] = witness
-        self._timers.at(witness.until_us, timers.WATCH, witness.order_id, lambda at_us: end(portfolio, witness, at_us))
+        self._end_at(witness.until_us, portfolio, witness)
         return witness
+
+    def _end_at(self, deadline_us: int, portfolio: Portfolio, witness: Witness) -> None:
+        """Ends the watch at the deadline; one of an order that still rests goes on until it does not."""
+
+        def expire(at_us: int) -> None:
+            if witness.is_resting and portfolio.witnesses.get(witness.order_id) is witness:
+                self._end_at(at_us + LOOK_AGAIN_US, portfolio, witness)
+            else:
+                end(portfolio, witness, at_us)
+
+        self._timers.at(deadline_us, timers.WATCH, witness.order_id, expire)
 
 
 def end(portfolio: Portfolio, witness: Witness, at_us: int) -> None:

@@ -38,10 +38,21 @@ def test_a_fill_at_the_threshold_tells_what_had_traded_of_what_was_ahead() -> No
 
 def test_a_fill_by_trade_through_names_the_price_that_went_through() -> None:
     through = CountedPrint(10, FILLED_US, D("49989.90"), D("0.1"), D("0.1"))
-    evidence = msgspec.structs.replace(QUEUE, filled_by="through", volume=D("1.5"), last_prints=(through,))
+    evidence = msgspec.structs.replace(
+        QUEUE, filled_by="through", volume=D("1.5"), last_prints=(through,), through=through
+    )
     assert sentence(evidence) == (
         "Filled at 12:00:01.234: a print at 49,989.9 went through its price; "
         "until then 1.5 of the 15 ahead (20% = 3) had traded."
+    )
+
+
+def test_a_later_part_of_an_order_whose_price_was_gone_through() -> None:
+    through = CountedPrint(8, NOON_US, D("49989.90"), D("0.1"), D("0.1"))
+    evidence = msgspec.structs.replace(QUEUE, filled_by="through", volume=D("1.6"), through=through)
+    assert sentence(evidence, quantity="0.5") == (
+        "Filled 0.5 of 1 at 12:00:01.234: 1.6 was printed at 49,990; "
+        "nothing was ahead since a print at 49,989.9 had gone through its price."
     )
 
 

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from results.domain.outcomes import ResultState
 from tests.trading.engine.scene import ALPHA, BETA, D, MemoryStore, Scene, desk, strategy, us, venue
-from trading.domain.orders import Leg
+from trading.domain.evidence import QueueEvidence, WalkEvidence
+from trading.domain.orders import Leg, Liquidity
 from trading.domain.pnl import residual_tolerance, terms_of
 from trading.domain.strategy import Desk
 from trading.domain.trades import Trade, TradeStatus
+from trading.domain.units import round12
 
 MOVE = st.tuples(
     st.sampled_from(["top", "print", "print", "close", "funding", "wait"]),
@@ -127,6 +129,48 @@ def test_capital_is_conserved_every_closed_trade_adds_up_and_every_trade_ends(
         require_sound(store, list(store.closed.values()))
     assert all(not market.resting and not market.waiting for market in scene.engine.markets.values())
     assert not any(each.working or each.causes or each.followers for each in scene.engine.portfolios.values())
+
+
+def require_explained(store: MemoryStore, trades: list[Trade], whole: bool) -> None:
+    """Fills add up to their orders, and the evidence of each says what happened."""
+    fills = [fill for transition in store.log for fill in transition.fills]
+    shadows = {each.order_id: each for transition in store.log for each in transition.shadows}
+    for order in [order for trade in trades for order in trade.all_orders]:
+        of_order = [fill for fill in fills if fill.order.id == order.id]
+        assert sum((fill.quantity for fill in of_order), D(0)) == order.filled_quantity
+        assert sum((fill.fee for fill in of_order), D(0)) == order.fee
+    for fill in fills:
+        evidence = fill.evidence
+        if isinstance(evidence, WalkEvidence):
+            assert fill.liquidity is Liquidity.TAKER
+            assert evidence.quantity == fill.quantity == sum(quantity for _, quantity in evidence.levels)
+            assert round12(evidence.cost / fill.quantity) == fill.price
+            continue
+        assert isinstance(evidence, QueueEvidence)
+        assert fill.liquidity is Liquidity.MAKER
+        assert evidence.decisive is not None
+        assert evidence.decisive.event_us == fill.filled_us
+        at_price = [
+            each.counted for each in (*evidence.first_prints, *evidence.last_prints) if each.price == fill.price
+        ]
+        assert evidence.prints_omitted or evidence.volume == sum(at_price)
+        assert (evidence.filled_by == "through") == (evidence.through is not None)
+        assert evidence.filled_by == "through" or evidence.volume >= evidence.threshold
+        shadow = shadows[fill.order.id]
+        turn_us = shadow.filled_us[0]  # the venue's own threshold is 20%, too
+        assert turn_us is not None
+        assert turn_us == fill.filled_us if whole else turn_us <= fill.filled_us
+    assert len(shadows) == len({each.id for each in shadows.values()})
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(MOVE, max_size=60))
+def test_every_fill_is_explained_and_fills_add_up(moves: list[tuple[str, str, int, int, int, str]]) -> None:
+    scene = play(moves)
+    scene.engine.end_watches()
+    for each in scene.desk.strategies:
+        store = scene.stores[each.prefix]
+        require_explained(store, [*store.open.values(), *store.closed.values()], each.fill_volume == "whole")
 
 
 @settings(max_examples=25, deadline=None)

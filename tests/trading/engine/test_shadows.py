@@ -2,12 +2,15 @@
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trading.engine.scene import ALPHA, BETA, D, Scene, desk, strategy, us, venue
+from trading.domain.evidence import QueueEvidence
 from trading.domain.orders import OrderStatus
 from trading.domain.shadow import ShadowFill, judged
+from trading.engine import witnesses
 
 
 def shadows(scene: Scene) -> dict[str, ShadowFill]:
@@ -60,6 +63,7 @@ def test_a_cancelled_order_is_judged_on_as_if_it_still_rested() -> None:
     scene.print_(2200, ALPHA, "49990.0", "2.0", "sell")
     scene.time(3000)  # the short leg was cancelled at 2,710
     assert scene.trade.short_order.status is OrderStatus.CANCELLED
+    scene.print_(2105, BETA, "50210.0", "9.0", "buy")  # late, and from before the acceptance at 2,110
     scene.print_(3100, BETA, "50210.0", "2.0", "buy")
     scene.print_(3200, BETA, "50210.0", "3.0", "buy")
     scene.print_(3300, BETA, "50211.0", "0.1", "sell")  # a seller does not reach an offer
@@ -99,8 +103,20 @@ def test_without_a_next_step_the_checkpoint_writes_what_is_finished() -> None:
 def test_a_watch_takes_two_minutes_at_most() -> None:
     scene = Scene(desk(strategy(entry_timeout_seconds=D(86_400))))
     scene.open_trade()
+    scene.print_(2200, ALPHA, "49990.0", "2.0", "sell")
+    scene.print_(2210, BETA, "50210.0", "2.0", "buy")
     scene.time(2110 + 120_000)
     assert {each.watched_until_us for each in scene.portfolio.finished} == {us(122_110)}
+
+
+def test_an_order_is_watched_for_as_long_as_it_rests() -> None:
+    scene = Scene(desk(strategy(entry_timeout_seconds=D(300))))
+    scene.open_trade()
+    scene.time(290_000)
+    assert (len(scene.portfolio.witnesses), scene.portfolio.finished) == (2, [])
+    scene.time(310_000)  # timed out at 302,100, cancelled at 302,110, and the watch looks again at each x,110
+    assert shadows(scene) == {}
+    assert {each.watched_until_us for each in scene.portfolio.finished} == {us(302_110)}
 
 
 def test_a_restart_writes_what_the_shadows_had_come_to_at_the_checkpoint() -> None:
@@ -140,6 +156,20 @@ def test_witnesses_of_another_version_do_not_stop_the_portfolio() -> None:
     scene.store.checkpoints[-1][1]["witnesses"][0]["price"] = {"not": "a price"}
     after = Scene(scene.desk, scene.stores, 4000)
     assert (after.portfolio.halted, after.portfolio.left_behind, after.portfolio.finished) == (None, {}, [])
+
+
+def test_a_portfolio_watches_a_bounded_number_of_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(witnesses, "WITNESSES_MAX", 1)
+    scene = Scene()
+    scene.open_trade()
+    scene.time(2110)  # the second leg to rest ends the watch of the first
+    ((order_id, _),) = scene.portfolio.witnesses.items()
+    assert order_id == scene.trade.short_order.id
+    assert [each.leg.value for each in scene.portfolio.finished] == ["long"]
+    scene.print_(2120, ALPHA, "49990.0", "2.0", "sell")  # it still rests, and its fill is explained all the same
+    (fill,) = [fill for transition in scene.store.log for fill in transition.fills]
+    assert isinstance(fill.evidence, QueueEvidence)
+    assert fill.evidence.prints_count == 1
 
 
 @settings(max_examples=200, deadline=None)

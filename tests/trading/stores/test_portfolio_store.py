@@ -12,6 +12,7 @@ import pytest
 from results.domain.canonical import row_hash
 from results.domain.outcomes import result_id_of
 from tests.trading.stores import made
+from trading.domain import queue
 from trading.domain.evidence import OrderFill, WalkEvidence
 from trading.domain.funding import FundingPayment
 from trading.domain.orders import Leg, Liquidity, Role, Side
@@ -19,6 +20,8 @@ from trading.domain.pnl import fees_of
 from trading.domain.portfolio import PortfolioState
 from trading.domain.shadow import ShadowFill
 from trading.domain.trades import Trade
+from trading.domain.witness import witness_of
+from trading.engine.witnesses import witnesses_of
 from trading.stores import keys, wire
 from trading.stores.errors import LeaseLost, StateMoved, StepConflict, StepRefused
 from trading.stores.keys import PortfolioKeys
@@ -170,6 +173,19 @@ def test_a_fill_and_its_evidence_are_written_in_the_step_of_the_trade(store: Por
         "kind": "walk", "levels": [["42500.5", "0.1"]], "levels_count": 1, "quantity": "0.1", "cost": "4250.05",
         "limit": None, "book_us": 7, "book_state": "ok",
     }  # fmt: skip
+
+
+def test_the_witnesses_of_a_checkpoint_are_read_back_exactly(store: PortfolioStore, redis_client: Any) -> None:
+    store.commit(opening())
+    order = msgspec.structs.replace(
+        made.active_trade().long_order, accepted_us=made.NOON_US, queue=queue.join(D("42500.50"), D("15.0"), D("0.20"))
+    )
+    witness = witness_of(made.TRADE_ID, order, made.NOON_US - 7, "ok", 500, 30_000_000)
+    witness.count(77, made.NOON_US + 1, D("42500.50"), D("0.123456789012"), D("0.1"))
+    store.checkpoint([], {"at_us": made.NOON_US + 2, "witnesses": msgspec.to_builtins([witness])})
+    after = PortfolioStore(redis_client, "strategy", made.OUTBOX)
+    after.load()
+    assert witnesses_of(after.last_checkpoint()) == [witness]
 
 
 def test_shadows_are_one_row_whose_version_is_how_long_they_were_watched(
