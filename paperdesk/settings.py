@@ -149,6 +149,8 @@ STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").is_dir() else 
 WHITENOISE_USE_FINDERS = True  # no collectstatic step: files are served from where the apps keep them
 WHITENOISE_AUTOREFRESH = DEBUG
 
+SIMPLE_HISTORY_REVERT_DISABLED = True  # history is for reading: an old state is saved anew, as a change of today
+
 # Who may come in
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",

@@ -21,6 +21,9 @@ from trading.models import (
     PortfolioSnapshot,
     ShadowFill,
 )
+from trading.settings_admin import InstrumentAdmin as InstrumentAdmin
+from trading.settings_admin import StrategyAdmin as StrategyAdmin
+from trading.settings_admin import VenueAdmin as VenueAdmin
 
 
 @admin.display(description="live")
