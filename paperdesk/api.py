@@ -12,10 +12,15 @@ from rest_framework.routers import DefaultRouter
 from results import api as results
 from trading import api as trading
 from trading.api_portfolios import PortfolioViewSet
+from trading.api_settings import DeskSettingsViewSet, InstrumentViewSet, StrategyViewSet, VenueViewSet
 
 router = DefaultRouter()
 router.include_format_suffixes = False  # there is one format
 router.register("portfolios", PortfolioViewSet, basename="portfolio")
+router.register("settings", DeskSettingsViewSet, basename="settings")
+router.register("venues", VenueViewSet)
+router.register("instruments", InstrumentViewSet)
+router.register("strategies", StrategyViewSet)
 router.register("trades", trading.PaperTradeViewSet)
 router.register("leg-outs", trading.LegOutEventViewSet)
 router.register("funding-payments", trading.FundingPaymentViewSet)

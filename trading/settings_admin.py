@@ -67,13 +67,16 @@ class SettingsAdmin(SimpleHistoryAdmin):
     form = SettingsForm
     groups: ClassVar[Sequence[tuple[str, Sequence[str]]]] = ()
     change_form_template = "admin/settings_row.html"
-    history_list_display: ClassVar = ["changed_fields"]
     list_per_page = 100
     show_facets = admin.ShowFacets.NEVER
     empty_value_display = NOTHING
 
     class Media:
         css: ClassVar = {"all": ["paperdesk/mirror-admin.css", "paperdesk/settings-admin.css"]}
+
+    def __init__(self, model: Any, site: admin.AdminSite) -> None:
+        super().__init__(model, site)
+        self._fixed = {name: fixed_field(name) for name in model.fixed}
 
     # What one may do
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -82,7 +85,7 @@ class SettingsAdmin(SimpleHistoryAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Of a row that exists, what identifies it and what its numbers start from."""
-        return self.model.fixed if obj else ()
+        return [self._fixed[name] for name in self.model.fixed] if obj else []
 
     # The form
     def formfield_for_dbfield(self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
@@ -103,7 +106,8 @@ class SettingsAdmin(SimpleHistoryAdmin):
         named = {name for _, names in self.groups for name in names}
         more = [setting.name for setting in settings_of(self.model.struct) if setting.name not in named]
         groups = [*self.groups, *([("More", more)] if more else [])]
-        return [(title, {"fields": tuple(names)}) for title, names in groups]
+        fixed = self._fixed if obj else {}
+        return [(title, {"fields": tuple(fixed.get(name, name) for name in names)}) for title, names in groups]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Rows that know how they stand."""
@@ -142,25 +146,25 @@ class SettingsAdmin(SimpleHistoryAdmin):
         """When and by whom."""
         return format_html('{} <span class="since">by {}</span>', utc(row.changed_at)[:19], row.changed_by)
 
-    def changed_fields(self, record: Any) -> str:
-        """What a version in the history changed."""
-        before = record.prev_record
-        if before is None:
-            return "made"
-        changes = record.diff_against(before).changes
-        return "; ".join(f"{each.field}: {_short(each.old)} → {_short(each.new)}" for each in changes) or "nothing"
 
+def fixed_field(name: str) -> Any:
+    """A field of the form that is only shown."""
 
-def _short(value: Any) -> str:
-    text = exact(value) if hasattr(value, "as_tuple") else str(value)
-    return text if len(text) <= 60 else f"{text.count(chr(10)) + 1} lines"
+    def display(row: Any) -> str:
+        value = getattr(row, name)
+        return exact(value) if hasattr(value, "as_tuple") else str(value)
+
+    display.__name__ = name
+    display.short_description = label_of(name)  # type: ignore[attr-defined]
+    return display
 
 
 def number_of(name: str, heading: str) -> Any:
     """A list's column of numbers."""
 
     def display(row: Any) -> str:
-        return format_html('<span class="number">{}</span>', exact(getattr(row, name)))
+        value = getattr(row, name)
+        return format_html('<span class="number">{}</span>', exact(value) if hasattr(value, "as_tuple") else value)
 
     display.__name__ = name
     display.short_description = heading  # type: ignore[attr-defined]
@@ -190,14 +194,19 @@ class InstrumentAdmin(SettingsAdmin):
 
     list_display = (
         "id", "standing", "contract_type", number_of("tick_size", "tick size"), number_of("lot_step", "lot step"),
-        "funding_interval_hours", "shortable", "changed",
+        number_of("funding_interval_hours", "funding (h)"), "may_be_shorted", "changed",
     )  # fmt: skip
-    list_filter = ("venue", "base_asset", "contract_type")
+    list_filter = ("venue", "base_asset")
     search_fields = ("id",)
     groups = (
         ("Instrument", ("venue", "symbol", "base_asset", "quote_asset", "contract_type")),
         ("Steps and funding", ("tick_size", "lot_step", "funding_interval_hours", "shortable", "inverse")),
     )
+
+    @admin.display(description="short", boolean=True)
+    def may_be_shorted(self, row: Instrument) -> bool:
+        """Whether it may be sold without being owned, by its own setting or its contract type."""
+        return bool(row.settings().can_be_shorted)
 
 
 @admin.register(Strategy)
@@ -205,11 +214,10 @@ class StrategyAdmin(SettingsAdmin):
     """Strategies: one portfolio each."""
 
     list_display = (
-        "name", "prefix", "standing", "entry_policy", number_of("entry_threshold_bps", "threshold (bps)"),
-        number_of("position_size_usd", "size (USD)"), "hedge", "pair_count", "changed", "copy_link",
+        "name", "standing", "entry_policy", number_of("entry_threshold_bps", "threshold (bps)"),
+        number_of("position_size_usd", "size (USD)"), "hedge", "pair_count", "prefix", "changed", "copy_link",
     )  # fmt: skip
     list_display_links = ("name",)
-    list_filter = ("enabled", "entry_policy")
     search_fields = ("prefix", "name")
     actions = ("switch_on", "switch_off")
     groups = (

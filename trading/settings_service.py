@@ -86,6 +86,7 @@ def _sorted(rows: Iterable[SettingsModel]) -> tuple[list[SettingsModel], list[Se
     """The rows that are new, and those that differ from what is stored. Raises ConfigurationError."""
     added, changed = [], []
     for row in rows:
+        row.take(row.settings())  # a text may spell the same settings in many ways; one of them is stored
         key = row.key_now()
         stored = type(row)._default_manager.filter(pk=key).first()
         row.pk = key

@@ -235,23 +235,26 @@ class Desk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         legs = [self.instrument(pair.long), self.instrument(pair.short)]
         for name, leg in zip((pair.long, pair.short), legs, strict=True):
             if leg is None:
-                raise ConfigurationError(f"{where}: instrument {name!r} is not declared")
+                raise ConfigurationError(f"{where}: instrument {name!r} is not declared", field="pairs")
         long, short = legs
         assert long and short
         if long.id == short.id:
-            raise ConfigurationError(f"{where}: both legs are the same instrument")
+            raise ConfigurationError(f"{where}: both legs are the same instrument", field="pairs")
         if (long.base_asset, long.quote_asset) != (short.base_asset, short.quote_asset):
             raise ConfigurationError(
-                f"{where}: legs are {long.base_asset}/{long.quote_asset} and {short.base_asset}/{short.quote_asset}"
+                f"{where}: legs are {long.base_asset}/{long.quote_asset} and {short.base_asset}/{short.quote_asset}",
+                field="pairs",
             )
         coarse, fine = max(long.lot_step, short.lot_step), min(long.lot_step, short.lot_step)
         if floor_to_step(coarse, fine) != coarse:
             raise ConfigurationError(
                 f"{where}: lot steps {long.lot_step} and {short.lot_step} are no multiples of each other, so that "
-                "unequal legs could not always be made equal"
+                "unequal legs could not always be made equal",
+                field="pairs",
             )
         if not short.can_be_shorted:
-            raise ConfigurationError(f"{where}: {short.id} is {short.contract_type} and cannot be shorted")
+            sentence = f"{where}: {short.id} is {short.contract_type} and cannot be shorted"
+            raise ConfigurationError(sentence, field="pairs")
 
     def instrument(self, instrument_id: str) -> Instrument | None:
         """The declared instrument, or None."""
