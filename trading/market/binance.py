@@ -10,12 +10,15 @@ venue's latest earlier one (ruling 2). `m: true` says that the buyer was the mak
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
 
 from trading.domain.events import BookDiff, BookSnapshot, Level, MarketEvent, Print, TopOfBook
+from trading.market.errors import CaptureError
 
 NOT_A_MARKET_PRINT = "print that is not X: MARKET"
 
@@ -91,19 +94,28 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 Parse = Callable[[bytes, str, int], MarketEvent | str]
 """(body, instrument, latest_us) -> the event, or in words why the message is none.
 
-Raises msgspec.DecodeError (or its ValidationError) for a body that is not what its stream promises.
+Raises msgspec.DecodeError (or its ValidationError), CaptureError for a body that is not what its stream promises.
 """
+
+# A hundred thousand messages a second leave no time for a look at each number: what consists of digits and dots passes.
+_is_number = re.compile(r"\d+(?:\.\d+)?", re.ASCII).fullmatch
+_BIDS = b'"b":['
+_OF_LEVELS = b'0123456789."[],:a}'  # what the end of a diff, from its bids on, consists of
 
 
 def parse_ticker(body: bytes, instrument: str, latest_us: int) -> MarketEvent | str:
     """`@bookTicker`: the best bid and ask."""
     data = _decode_ticker(body).data
+    if not f"{data.b}{data.B}{data.a}{data.A}".replace(".", "").isdecimal():
+        _check_numbers((data.b, data.B, data.a, data.A))
     return TopOfBook(instrument, data.E * 1_000 or latest_us, data.b, data.B, data.a, data.A)
 
 
 def parse_diff(body: bytes, instrument: str, latest_us: int) -> MarketEvent | str:
     """`@depth`, `@depth@100ms`, `@depth@0ms`: changed levels."""
     data = _decode_diff(body).data
+    if body[body.find(_BIDS) + len(_BIDS) :].translate(None, _OF_LEVELS):
+        _check_numbers(chain.from_iterable(chain(data.b, data.a)))
     return BookDiff(instrument, data.E * 1_000, data.b, data.a, data.U, data.u, data.pu)
 
 
@@ -112,13 +124,22 @@ def parse_trade(body: bytes, instrument: str, latest_us: int) -> MarketEvent | s
     data = _decode_trade(body).data
     if data.X != "MARKET":
         return NOT_A_MARKET_PRINT
+    if not f"{data.p}{data.q}".replace(".", "").isdecimal():
+        _check_numbers((data.p, data.q))
     return Print(instrument, data.E * 1_000, data.t, data.p, data.q, "sell" if data.m else "buy")
 
 
 def parse_snapshot(body: bytes, instrument: str, latest_us: int) -> MarketEvent | str:
     """The answer of REST `depth`: the book as of `lastUpdateId`."""
     data = _decode_snapshot(body)
+    _check_numbers(chain.from_iterable(chain(data.bids, data.asks)))
     return BookSnapshot(instrument, data.E * 1_000 or latest_us, data.bids, data.asks, data.lastUpdateId)
+
+
+def _check_numbers(texts: Iterable[str]) -> None:
+    for text in texts:
+        if not _is_number(text):
+            raise CaptureError(f"{text!r} is no price or quantity")
 
 
 ROUTES: dict[str, Parse] = {

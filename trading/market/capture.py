@@ -36,6 +36,8 @@ STREAM_MARK = b' {"stream":"'  # where a combined-stream message begins, after 1
 RECEIVE_DIGITS = 19
 STREAM_START = RECEIVE_DIGITS + len(STREAM_MARK)
 BODY_START = RECEIVE_DIGITS + 1
+LEAP_US = 60_000_000  # only a leap in time is compared with the receive clock
+CLOCKS_APART_US_MAX = 86_400_000_000
 UNTIMED_MAX = 10_000
 LINES_SNIFFED_MAX = 2_000
 LINE_SHOWN_BYTES = 60
@@ -98,6 +100,8 @@ class Capture:
                 continue
             event_us = event.event_us
             if event_us > self._latest_us:
+                if event_us - self._latest_us > LEAP_US:
+                    self._check_leap(event_us, line, number)
                 self._advance(event_us, events)
             elif event_us < self._floor_us:
                 event = self._moved_up(event)
@@ -106,6 +110,12 @@ class Capture:
             events.append(event)
         self.messages += len(lines) - lines.count(b"")
         return events
+
+    def _check_leap(self, event_us: int, line: bytes, number: int) -> None:
+        """An event time that is far from the receive time is garbled; taken as it is, it would end the replay there."""
+        received_us = int(line.partition(b" ")[0]) // 1_000
+        if abs(event_us - received_us) > CLOCKS_APART_US_MAX:
+            raise CaptureError(f"{self.path}: line {number}: event time {event_us // 1_000} ms is more than a day off")
 
     def _parsed(self, line: bytes) -> MarketEvent | None:
         """The event of a line, None (and counted) if it is none."""

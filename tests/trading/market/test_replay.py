@@ -26,6 +26,11 @@ def ticker(bid: str = "1.0") -> str:
     return f'{{"stream":"btcusdt@bookTicker","data":{{"u":1,"s":"BTCUSDT","b":"{bid}","B":"2.0","a":"9.0","A":"1.0"}}}}'
 
 
+def diff(price: str) -> str:
+    levels = f'"b":[["1.0","2.0"],["{price}","2.0"]],"a":[["9.0","1.0"]]'
+    return f'{{"stream":"btcusdt@depth","data":{{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2,{levels}}}}}'
+
+
 SNAPSHOT = '{"lastUpdateId":9,"bids":[["1.0","2.0"]],"asks":[]}'
 
 
@@ -136,8 +141,14 @@ def test_a_snapshot_in_a_file_without_a_telling_name_takes_the_symbol_of_its_mes
         ("1723161255000000000 nonsense", "line 2: .*malformed"),
         ("1723161255000000000 [1]", "line 2: .*Expected `object`"),
         ('1723161255000000000 {"stream":"btcusdt@trade","data":{"E":"x"}}', "line 2: .*Expected `int`"),
+        (f"1723161255000000000 {trade(1, p='NaN')}", "line 2: 'NaN' is no price or quantity"),
+        (f"1723161255000000000 {trade(1, q='-2.0')}", "line 2: '-2.0' is no price or quantity"),
+        (f"1723161255000000000 {ticker('1.0x')}", "line 2: '1.0x' is no price or quantity"),
+        (f"1723161255000000000 {diff('Infinity')}", "line 2: 'Infinity' is no price or quantity"),
+        (f"1723161255000000000 {diff('-1')}", "line 2: '-1' is no price or quantity"),
+        ('1723161255000000000 {"lastUpdateId":9,"bids":[["1.0",""]],"asks":[]}', "line 2: '' is no price or quantity"),
+        (f"1723161255000000000 {trade(99_999_999_999_999)}", "line 2: event time 99999999999999 ms is more than a day"),
     ],
-    ids=["broken JSON", "missing field", "no time", "no number as time", "no JSON", "a list", "wrong type"],
 )
 def test_an_unreadable_line_is_named_with_its_file(line: str, words: str, capture_file: Write) -> None:
     file = capture_file(trade(1))
