@@ -42,9 +42,14 @@ def redis_problems(url: str) -> list[CheckMessage]:
     try:
         info = client.info("everything")
         fsync = _fsync_policy(client)
+    except redis.AuthenticationError:
+        hint = "Give them in REDIS_URL: redis://:password@host:6379/0 or redis://user:password@host:6379/0."
+        return [Error(f"Redis at {masked(url)} asks for another user or password", hint=hint, id="paperdesk.E008")]
     except redis.RedisError as error:
         hint = "Start it, or correct REDIS_URL; unset, a desk starts a Redis of its own."
-        return [Error(f"Redis at {masked(url)} does not answer: {error}", hint=hint, id="paperdesk.E002")]
+        return [
+            Error(f"Redis at {masked(url)} does not answer: {str(error).rstrip('.')}", hint=hint, id="paperdesk.E002")
+        ]
     finally:
         client.close()
     return _judge(masked(url), info, fsync) + _judge_service_database(url)
@@ -54,7 +59,7 @@ def refuse_unsafe_redis(url: str) -> None:
     """Raise UnsafeRedis, with every error's sentence and hint, unless the Redis at `url` may be used."""
     errors = [problem for problem in redis_problems(url) if problem.is_serious()]
     if errors:
-        raise UnsafeRedis("; ".join(f"{error.msg}. {error.hint}" for error in errors))
+        raise UnsafeRedis(" ".join(f"{error.msg}. {error.hint}" for error in errors))
 
 
 def _judge_service_database(url: str) -> list[CheckMessage]:

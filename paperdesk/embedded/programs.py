@@ -16,7 +16,10 @@ Say = Callable[[str, str], None]  # (program name, line)
 
 @dataclass(frozen=True)
 class Program:
-    """What to run: `ready` is asked until it says yes; `may_end` is for one that ends by itself when it is done."""
+    """What to run: `ready` is asked until it says yes; `may_end` is for one that ends by itself when it is done.
+
+    A server (`serves`) ends after all others, because they use it to the last.
+    """
 
     name: str
     command: list[str]
@@ -24,6 +27,7 @@ class Program:
     ready: Callable[[], bool] | None = None
     ready_seconds_max: float = 60.0
     may_end: bool = False
+    serves: bool = False
 
 
 class Child:
@@ -34,6 +38,7 @@ class Child:
         self.started = time.monotonic()
         self.last_line = "it said nothing"
         self._say = say
+        self._asked_to_end = False
         self._process = subprocess.Popen(
             tied(program.command),
             env=program.environment,
@@ -50,17 +55,23 @@ class Child:
         """Return the exit status, negative for a signal, or None while it runs."""
         return self._process.poll()
 
+    def ask_to_end(self) -> None:
+        """Ask it to end, once: Celery takes a second request for impatience and drops what it is at."""
+        if not self._asked_to_end:
+            self._asked_to_end = True
+            self._process.terminate()
+
     def stop(self, seconds_max: float) -> bool:
         """Ask it to end and wait; kill its whole group after `seconds_max`. Returns whether it ended by itself."""
-        ended = self._ask_to_end(seconds_max)
+        self.ask_to_end()
+        ended = self._ends_within(seconds_max)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
         self._reader.join(timeout=1.0)
         return ended
 
-    def _ask_to_end(self, seconds_max: float) -> bool:
-        self._process.terminate()
+    def _ends_within(self, seconds_max: float) -> bool:
         try:
             self._process.wait(seconds_max)
         except subprocess.TimeoutExpired:

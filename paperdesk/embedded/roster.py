@@ -32,7 +32,7 @@ def child_environment(addresses: Mapping[str, str]) -> dict[str, str]:
 def redis_program(folder: Path, port: int) -> Program:
     """The embedded Redis; ready when its data is loaded."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Program("redis", redis_command(folder, port), ready=lambda: answers(redis_url(port)))
+    return Program("redis", redis_command(folder, port), ready=lambda: answers(redis_url(port)), serves=True)
 
 
 def clickhouse_url(port: int) -> str:
@@ -43,7 +43,7 @@ def clickhouse_url(port: int) -> str:
 def clickhouse_program(folder: Path, port: int, environment: Mapping[str, str]) -> Program:
     """The embedded ClickHouse; ready when it answers a ping."""
     command = [PYTHON, "-m", "results.stores.embedded", "--data", str(folder), "--port", str(port)]
-    return Program("clickhouse", command, environment, ready=lambda: _pings(port))
+    return Program("clickhouse", command, environment, ready=lambda: _pings(port), serves=True)
 
 
 def warehouse_step(environment: Mapping[str, str]) -> Program:

@@ -1,4 +1,4 @@
-"""Starts the programs of a desk in order, restarts what dies, stops all in reverse order.
+"""Starts the programs of a desk in order, restarts what dies, stops all: programs at once, then servers in reverse.
 
 honcho's printer gives the lines their coloured prefixes; its manager is not used, because it ends everything when one
 process ends, starts all at once without waiting for readiness, and leaves its children alive when it is killed.
@@ -26,8 +26,8 @@ POLL_SECONDS = 0.1
 EARLY_SECONDS = 5.0
 BACKOFF_SECONDS_MAX = 30.0
 STEADY_SECONDS = 60.0
-STOP_SECONDS_MAX = 10.0  # all programs together
-STOP_ONE_SECONDS_MAX = 4.0
+STOP_SECONDS_MAX = 8.0  # all programs together; an engine on a busy machine takes a few to give back its lease
+STOP_ONE_SECONDS_MAX = 4.0  # one server
 NAME_WIDTH = 10
 NEVER = float("inf")
 
@@ -115,13 +115,22 @@ class Supervisor:
                     self._spawn(self._children[name].program)
 
     def stop(self) -> None:
-        """Stop all programs, the last started first, within STOP_SECONDS_MAX."""
+        """Stop all programs at once within STOP_SECONDS_MAX, then their servers, the last started first."""
+        running = [(name, child) for name, child in reversed(self._children.items()) if child.status() is None]
+        programs = [(name, child) for name, child in running if not child.program.serves]
         deadline = time.monotonic() + STOP_SECONDS_MAX
-        for name, child in reversed(self._children.items()):
-            seconds = min(STOP_ONE_SECONDS_MAX, max(0.1, deadline - time.monotonic()))
-            if child.status() is None and not child.stop(seconds):
-                self.say("desk", f"{name} did not end within {seconds:.0f} s and was killed")
+        for _, child in programs:
+            child.ask_to_end()
+        for name, child in programs:
+            self._stop(name, child, max(0.1, deadline - time.monotonic()), STOP_SECONDS_MAX)
+        for name, child in running:
+            if child.program.serves:
+                self._stop(name, child, STOP_ONE_SECONDS_MAX, STOP_ONE_SECONDS_MAX)
         self._children.clear()
+
+    def _stop(self, name: str, child: Child, seconds: float, allowed_seconds: float) -> None:
+        if not child.stop(seconds):
+            self.say("desk", f"{name} did not end within {allowed_seconds:.0f} s and was killed")
 
     def _spawn(self, program: Program) -> None:
         self._children[program.name] = Child(program, self.say)

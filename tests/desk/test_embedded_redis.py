@@ -1,6 +1,8 @@
 """The embedded Redis: durable, and judged by the same checks as anybody's."""
 
+import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 import redis
 
 from paperdesk.checks import UnsafeRedis, redis_problems, refuse_unsafe_redis
-from paperdesk.embedded.ports import free_port
+from paperdesk.embedded.ports import accepts, free_port
 from paperdesk.embedded.redis_server import RedisDidNotStart, redis_command, redis_url, running_redis
 from paperdesk.embedded.tied import tied
 
@@ -96,3 +98,29 @@ def test_a_replica_is_refused(tmp_path: Path, redis_server: str) -> None:
 
 def test_a_redis_that_is_away_is_an_error_and_not_a_traceback() -> None:
     assert ids(redis_url(free_port())) == ["paperdesk.E002"]
+
+
+@pytest.mark.parametrize("password", ["", ":guessed@"])
+def test_a_redis_that_wants_a_password_asks_for_it_and_repeats_none(tmp_path: Path, password: str) -> None:
+    port = free_port()
+    server = subprocess.Popen(
+        tied([*redis_command(tmp_path, port), "--requirepass", "secret"]), stdout=subprocess.DEVNULL
+    )
+    url = redis_url(port).replace("127.0.0.1", f"{password}127.0.0.1")
+    sentence = "asks for another user or password. Give them in REDIS_URL: redis://:password@host:6379/0"
+    try:
+        eventually_accepts(port)
+        with pytest.raises(UnsafeRedis, match=re.escape(sentence)) as refusal:
+            refuse_unsafe_redis(url)
+        assert "guessed" not in str(refusal.value)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def eventually_accepts(port: int) -> None:
+    """Wait until somebody listens."""
+    deadline = time.monotonic() + 10.0
+    while not accepts(port):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -54,33 +54,36 @@ def desk(output: io.StringIO) -> Iterator[Supervisor]:
     supervisor.stop()
 
 
-def test_stop_ends_every_program_the_last_started_first(desk: Supervisor, tmp_path: Path) -> None:
+def test_stop_ends_programs_at_once_and_then_servers_the_last_started_first(desk: Supervisor, tmp_path: Path) -> None:
     ended = tmp_path / "ended"
     code = """
         import signal, sys, time
         def end(number, frame):
+            time.sleep({seconds})
             with open({ended!r}, "a") as file: file.write({name!r})
             sys.exit(0)
         signal.signal(signal.SIGTERM, end)
         open({started!r}, "w").close()
         time.sleep(600)
     """
-    for name in "abc":
-        started = tmp_path / name
-        text = code.format(ended=str(ended), name=name, started=str(started))
-        desk.launch(program(name, text, ready=started.exists))
+    for name in "abcde":
+        started, serves = tmp_path / name, name in "ab"
+        text = code.format(ended=str(ended), name=name, started=str(started), seconds=0 if serves else 1)
+        desk.launch(program(name, text, ready=started.exists, serves=serves))
         desk.wait_until_ready()
     pids = list(desk.pids().values())
+    began = time.monotonic()
     desk.stop()
-    assert ended.read_text() == "cba"
-    assert len(pids) == 3
+    assert time.monotonic() - began < 2.5  # each of the three takes a second
+    assert (set(ended.read_text()[:3]), ended.read_text()[3:]) == (set("cde"), "ba")
+    assert len(pids) == 5
     assert all(is_gone(pid) for pid in pids)
 
 
 def test_a_program_that_ignores_the_request_is_killed(
     desk: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STOP_ONE_SECONDS_MAX", 0.3)
+    monkeypatch.setattr(module, "STOP_SECONDS_MAX", 0.3)
     started = tmp_path / "started"
     code = f"""
         import signal, time
