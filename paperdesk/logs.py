@@ -1,5 +1,6 @@
 """Log lines: one each on stderr, for people (console) or for machines (json)."""
 
+import logging
 from typing import Any
 
 import structlog
@@ -18,6 +19,18 @@ RENDERERS: dict[str, list[Any]] = {
     "json": [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
 }
 
+# They tell of a server that is away, each second or at each question; the sentence says it, the stack adds nothing.
+BRIEF = ("celery.beat", "health_check")
+
+
+class WithoutStack(logging.Filter):
+    """Leaves the sentence of a record and takes its traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Changes the record and lets it pass."""
+        record.exc_info = None
+        return True
+
 
 def logging_settings(form: str) -> dict[str, Any]:
     """Return Django's LOGGING for `form`, console or json. Ours from INFO up, others' from WARNING up."""
@@ -32,10 +45,12 @@ def logging_settings(form: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": line},
+        "filters": {"brief": {"()": WithoutStack}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
             **{name: {"level": "INFO"} for name in ("trading", "results", "paperdesk")},
+            **{name: {"filters": ["brief"]} for name in BRIEF},
             # Both warn at every attempt while ClickHouse is away, which the sync reports once.
             **{name: {"level": "ERROR"} for name in ("clickhouse_connect", "urllib3.connectionpool")},
         },

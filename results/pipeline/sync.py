@@ -13,6 +13,7 @@ from typing import Protocol
 
 import duckdb
 import msgspec
+from django.db import DatabaseError
 from redis import Redis
 
 from results.domain.errors import PaperDeskError
@@ -31,6 +32,7 @@ from trading.stores.step import StepRunner
 BATCHES_PER_TURN = 4  # of 2,000 entries: others wait for the log no longer than some 200 ms
 SECONDS_MAX = 2.0  # the next sync is due after 3 s; what is left then waits for it
 RELAY, RECONCILE, DUCKDB = Relay.name, "reconcile", "duckdb"
+RECONCILE_FAILURES = (PaperDeskError, DatabaseError)
 DUCKDB_FAILURES = (PaperDeskError, duckdb.Error, OSError)
 
 
@@ -146,7 +148,7 @@ class _Turn:
     def _reconcile(self) -> None:
         try:
             self.reconciled = self.sync.reconciler.follow(self.stream, self.at_us, self.deadline)
-        except PaperDeskError as error:
+        except RECONCILE_FAILURES as error:
             self.errors[RECONCILE] = _sentence(error)
         if self.reconciled:
             self.stream = self.sync.stream.state()  # what it emitted is synced right away

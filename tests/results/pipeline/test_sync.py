@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 
 from results.models import FollowerWatermark, TradeResult
 from results.pipeline.log_slice import SEQS_PER_SLICE
@@ -16,6 +17,7 @@ from results.pipeline.report import published
 from results.stores.clickhouse import ClickHouse
 from results.stores.schema import TABLES
 from tests.results.pipeline.made import NOW_US, Side
+from tests.results.pipeline.made_trades import Portfolio
 from tests.results.stores.made import EmbeddedProcess
 from trading.stores import keys
 
@@ -164,6 +166,23 @@ def test_a_clickhouse_that_is_away_holds_up_nobody_and_catches_up_later(
         assert len(side.marks("trade_result")["clickhouse"]) == 3
     finally:
         back.stop()
+
+
+def test_a_database_that_is_away_holds_up_nobody_and_catches_up_later(side: Side) -> None:
+    def refuse(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        raise OperationalError("connection refused")
+
+    portfolio = Portfolio(side.client)
+    trade = portfolio.opened(1)
+    with connection.execute_wrapper(refuse):
+        portfolio.closed(trade)
+        report = side.sync.once()
+    told = {name: (state.error or "").partition(":")[0] for name, state in report.followers.items()}
+    assert (told["reconcile"], told["django"]) == ("OperationalError", "OperationalError")
+    assert (told["duckdb"], told["clickhouse"]) == ("", "")
+    assert (report.followers["duckdb"].lag, report.followers["clickhouse"].lag) == (0, 0)
+    assert side.settle().is_level
+    assert side.client.exists(f"reconciliation:{trade.id}")
 
 
 def test_a_clickhouse_that_has_no_tables_gets_them_and_every_row(side: Side, embedded: EmbeddedProcess) -> None:
