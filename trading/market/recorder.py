@@ -32,9 +32,13 @@ class RecordingFeed:
     @property
     def troubles(self) -> dict[str, str]:
         """What is wrong, by instrument or venue, in sentences; the recording's own under its file's name."""
-        if self.error is None:
-            return self._feed.troubles
-        return {**self._feed.troubles, str(self.writer.path): str(self.error)}
+        path, foreign = str(self.writer.path), self.writer.foreign
+        if self.error is not None:
+            return {**self._feed.troubles, path: str(self.error)}
+        if foreign:
+            missing = f"{path}: {foreign} events are not in it, their instruments were unknown when it began"
+            return {**self._feed.troubles, path: missing}
+        return self._feed.troubles
 
     def poll(self, timeout_seconds: float) -> list[MarketEvent]:
         """The events that have come up, written down before they are given out."""
