@@ -47,7 +47,7 @@ class MirrorAdmin(admin.ModelAdmin):
     further_columns: ClassVar[Sequence[Callable[[Any], Any]]] = ()
     further_fields: ClassVar[Sequence[Callable[[Any], Any]]] = ()
 
-    actions = None
+    actions: Any = None
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER

@@ -1,7 +1,8 @@
 """Who may do what: three groups of Django's, the only list of them.
 
     analyst         sees every durable table in the admin and through the API; changes nothing
-    staff           what an analyst may; proposals and decisions of reviews are added to this role with their tables
+    staff           what an analyst may, and asks the engine to close a trade; proposals and decisions of reviews are
+                    added to this role with their tables
     administrator   what staff may; keeps the settings (venues, instruments, strategies) and the users: makes, changes
                     and retires them, but deletes none
 
@@ -12,6 +13,7 @@ Mirrored tables have no permission but `view`, so not even a superuser can be gi
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.apps.registry import Apps
 from django.apps.registry import apps as installed
@@ -27,6 +29,11 @@ VIEWED_APPS = ("trading", "results")
 SETTINGS = ("venue", "instrument", "strategy")
 SETTINGS_KEEPING = frozenset(f"{may}_{kind}" for may in ("add", "change") for kind in SETTINGS)
 USER_KEEPING = frozenset({"add_user", "change_user", "view_user", "view_group"})
+
+
+def may_command(user: Any) -> bool:
+    """Whether a user may ask the engine for something: staff, administrators and superusers."""
+    return user.is_active and (user.is_superuser or user.groups.filter(name__in=(STAFF, ADMINISTRATOR)).exists())
 
 
 def grant(apps: Apps = installed, using: str = "default") -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.html import format_html
 
 from paperdesk.admin_filters import found_filter, listed_filter, period_filter, venue_filter
-from paperdesk.mirror_admin import MirrorAdmin, trade_links
+from paperdesk.mirror_admin import ROWS_A_PAGE, MirrorAdmin, trade_links
+from paperdesk.roles import may_command
 from trading.domain.orders import Leg, Liquidity, Role
 from trading.domain.trades import ExitReason, Hedge, TradeStatus
 from trading.models import (
@@ -21,9 +24,11 @@ from trading.models import (
     PortfolioSnapshot,
     ShadowFill,
 )
+from trading.services import ExitRefused, trade_exit_request
 from trading.settings_admin import InstrumentAdmin as InstrumentAdmin
 from trading.settings_admin import StrategyAdmin as StrategyAdmin
 from trading.settings_admin import VenueAdmin as VenueAdmin
+from trading.stores.errors import RedisAway
 
 
 @admin.display(description="live")
@@ -47,6 +52,7 @@ class PaperTradeAdmin(MirrorAdmin):
         "legged_out", "entry_spread_bps", "position_size_usd",
     )  # fmt: skip
     sorted_by = "entry_time"
+    actions = ("close_trades",)
     further_columns = (venues, live_page)
     id_columns = ("id",)
     search_help_text = "A trade's exact id."
@@ -79,6 +85,24 @@ class PaperTradeAdmin(MirrorAdmin):
             + ("funding_long_usd", "funding_short_usd", "fees_usd", "hedge_fees_usd", "residual_usd"),
         ),
     )
+
+    def has_close_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may ask the engine to close a trade."""
+        return may_command(request.user)
+
+    @admin.action(description="Close the selected trades now", permissions=["close"])
+    def close_trades(self, request: HttpRequest, queryset: QuerySet[PaperTrade]) -> None:
+        """Asks the engine to close each of them, a page of them at most, and says for each what will happen."""
+        if queryset.count() > ROWS_A_PAGE:
+            self.message_user(request, f"At most {ROWS_A_PAGE} trades can be closed at once.", messages.ERROR)
+            return
+        for trade_id in queryset.values_list("pk", flat=True):
+            try:
+                message = trade_exit_request(str(trade_id), "asked for in the admin", request.user)
+            except (ExitRefused, RedisAway) as error:
+                self.message_user(request, str(error), messages.ERROR)
+            else:
+                self.message_user(request, message, messages.SUCCESS)
 
     def related_links(self, row: Any) -> list[tuple[str, str]]:
         """Live page, results, reconciliation, breaks, leg-out and funding of the trade."""

@@ -5,8 +5,15 @@ from __future__ import annotations
 import django_filters
 from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema
+from rest_framework import permissions, serializers, status
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from paperdesk.rest import MirrorViewSet, filters_of, serializer_of
+from paperdesk.roles import may_command
+from trading.api_portfolios import DeskAway
 from trading.domain.orders import Leg, Liquidity, Role, Side
 from trading.domain.trades import ExitReason, Hedge, TradeStatus
 from trading.models import (
@@ -18,10 +25,37 @@ from trading.models import (
     PortfolioSnapshot,
     ShadowFill,
 )
+from trading.services import NOTE_CHARACTERS_MAX, ExitRefused, TradeUnknown, trade_exit_request
+from trading.stores.errors import RedisAway
 
 
 def _either_leg(rows: QuerySet[PaperTrade], name: str, value: str) -> QuerySet[PaperTrade]:
     return rows.filter(Q(long_exchange=value) | Q(short_exchange=value))
+
+
+class ExitRequestSerializer(serializers.Serializer):
+    """What a person says when a trade is to be closed."""
+
+    reason = serializers.CharField(
+        max_length=NOTE_CHARACTERS_MAX,
+        allow_blank=True,
+        default="",
+        help_text="For the log.",
+    )
+
+
+class ExitAnswerSerializer(serializers.Serializer):
+    """What will happen."""
+
+    message = serializers.CharField()
+
+
+class MayCommand(permissions.BasePermission):
+    """Staff, administrators and superusers."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        """Whether the user may ask the engine for something."""
+        return may_command(request.user)
 
 
 @extend_schema(tags=["trading"])
@@ -38,6 +72,28 @@ class PaperTradeViewSet(MirrorViewSet):
         ranges=("actual_profit_usd", "position_size_usd", "entry_spread_bps"),
         more={"exchange": django_filters.CharFilter(method=_either_leg, help_text="Venue of either leg.")},
     )
+
+    @extend_schema(
+        request=ExitRequestSerializer,
+        responses={202: ExitAnswerSerializer},
+        filters=False,
+        description="Asks the engine to close an Active trade, with exit reason `manual`. Staff only. The engine obeys "
+        "at once if it runs; a request that it has not taken within 3 s is void.",
+    )
+    @action(detail=True, methods=["post"], url_path="exit", permission_classes=[MayCommand], filter_backends=[])
+    def exit(self, request: Request, pk: str) -> Response:
+        """202 with what will happen; 400, 403, 404 or 503 with the reason why not."""
+        asked = ExitRequestSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        try:
+            message = trade_exit_request(pk, asked.validated_data["reason"], request.user)
+        except TradeUnknown as error:
+            raise NotFound(str(error)) from None
+        except ExitRefused as error:
+            raise ValidationError({"detail": str(error)}) from None
+        except RedisAway as error:
+            raise DeskAway(str(error)) from None
+        return Response({"message": message}, status=status.HTTP_202_ACCEPTED)
 
 
 @extend_schema(tags=["trading"])

@@ -105,7 +105,7 @@ def trade_page(trade_id: uuid.UUID, connect: Callable[[], Redis]) -> TradePage |
     `connect` gives the client; it may raise RedisAway. Raises TradeUnreadable when what could tell does not answer.
     """
     row = PaperTrade.objects.filter(id=trade_id).first()
-    trade, trouble = _trade_in_redis(str(trade_id), connect)
+    trade, trouble = trade_in_redis(str(trade_id), connect)
     facts = _newest(row, trade)
     if facts is None and trouble:
         raise TradeUnreadable(trouble)
@@ -134,7 +134,7 @@ class TradeUnreadable(Exception):
     """A trade may exist, but what could tell does not answer or makes no sense; the sentence says which."""
 
 
-def _trade_in_redis(trade_id: str, connect: Callable[[], Redis]) -> tuple[Trade | None, str]:
+def trade_in_redis(trade_id: str, connect: Callable[[], Redis]) -> tuple[Trade | None, str]:
     """The trade's record in any portfolio, open or closed, and a sentence when it could not be read."""
     try:
         client = connect()

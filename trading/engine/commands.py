@@ -1,7 +1,8 @@
 """What monitor, API and admin ask of the engine. Source: ruling 17.
 
 A command that has expired, that names another shard's portfolio, or whose trade is not Active is acknowledged and
-nothing else: commands may be sent twice and read twice.
+nothing else: commands may be sent twice and read twice. Among those that have come in together a person's go first
+(ruling 12).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Protocol
 
 import structlog
 
+from trading.domain.trades import ExitReason
 from trading.stores.command_store import EXIT, Command
 
 CloseTrade = Callable[[str, str, str], bool]  # (prefix, trade id, reason)
@@ -38,11 +40,12 @@ class Commands:
 
     def carry_out(self, close_trade: CloseTrade, now_us: int) -> int:
         """Carries out what has come in; returns how many trades it sent exits for. Raises RedisAway."""
-        closed = 0
-        for command in self._source.read(self._shard):
-            if command.prefix in self._prefixes:
-                closed += self._obey(command, close_trade, now_us)
-            self._source.acknowledge(self._shard, command.stream_id)
+        commands = self._source.read(self._shard)
+        mine = [command for command in commands if command.prefix in self._prefixes]
+        mine.sort(key=lambda command: command.reason != ExitReason.MANUAL)
+        closed = sum(self._obey(command, close_trade, now_us) for command in mine)
+        if commands:
+            self._source.acknowledge(self._shard, commands[-1].stream_id)
         return closed
 
     def _obey(self, command: Command, close_trade: CloseTrade, now_us: int) -> bool:

@@ -112,7 +112,7 @@ class Portfolio:
         self.followers, self.unequal_since_us = {}, {}
         for trade in self.trades.values():
             self._count(trade, 1)
-        self.entries_stopped = unaccounted(state, trades.values())
+        self.entries_stopped = unaccounted(state, trades.values()) or other_capital(state, self.strategy)
         self.halted = None
 
     @property
@@ -255,6 +255,15 @@ def unaccounted(state: PortfolioState, trades: Iterable[Trade]) -> str | None:
     if reserved == state.total_open_positions:
         return None
     return f"open trades hold {reserved} USD, the portfolio's state says {state.total_open_positions} USD"
+
+
+def other_capital(state: PortfolioState, strategy: Strategy) -> str | None:
+    """Why a portfolio that has begun does not suit the capital settings of its strategy, or None."""
+    for name in ("capital_mode", "starting_capital"):
+        begun, wanted = getattr(state, name), getattr(strategy, name)
+        if begun != wanted:
+            return f"strategy {strategy.prefix}: {name} is {wanted}, but the portfolio has begun with {begun}"
+    return None
 
 
 def state_after(state: PortfolioState, before: Trade | None, trade: Trade) -> PortfolioState:

@@ -49,7 +49,7 @@ class Publication:
         for market in self._markets:
             state = market.book.state(now_us)
             if market.changed or self._states.get(market.instrument.id) != state:
-                quotes[market.instrument.id] = quote_of(market, state)
+                quotes[market.instrument.id] = quote_of(market, state, now_us)
         self._store.publish(quotes)
         for market in self._markets:
             if market.instrument.id in quotes:
@@ -87,7 +87,7 @@ class Publication:
         )
 
 
-def quote_of(market: Market, state: str) -> MarketQuote:
+def quote_of(market: Market, state: str, now_us: int) -> MarketQuote:
     """The quote of an instrument; quantities are those at the best prices."""
     book, funding = market.book, market.funding
     bid, ask = book.best_bid, book.best_ask
@@ -102,4 +102,5 @@ def quote_of(market: Market, state: str) -> MarketQuote:
         next_settlement_us=funding.term.next_settlement_us if funding else None,
         event_us=book.event_us,
         state=state,
+        reason="" if state == "ok" else book.trouble(now_us),
     )

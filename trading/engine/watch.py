@@ -132,4 +132,5 @@ def market_part(instrument: str, quote: MarketQuote, now_us: int) -> dict[str, A
         "funding_rate": None if quote.funding_rate is None else text_of(quote.funding_rate),
         "age_ms": age_ms(now_us, quote.event_us),
         "state": quote.state,
+        "reason": quote.reason,
     }

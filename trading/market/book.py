@@ -50,6 +50,7 @@ class Book:
         self._first_diff_due = False
         self._last_id = 0
         self._gapped = False
+        self._gap = ""  # what broke
         self._bid: Decimal | None = None
         self._ask: Decimal | None = None
         self._quote_known = False
@@ -64,7 +65,7 @@ class Book:
         elif kind is BookSnapshot:
             self._apply_snapshot(event)  # type: ignore[arg-type]
         elif kind is FeedGap:
-            self._apply_gap()
+            self._apply_gap(event.reason)  # type: ignore[union-attr]
 
     def grow_stale_after(self, age_us_max: int) -> None:
         """Sets anew how old the book may be, in microseconds."""
@@ -82,6 +83,21 @@ class Book:
         if now_us - self.event_us > self._age_us_max:
             return "stale"
         return "crossed" if bid >= ask else "ok"
+
+    def trouble(self, now_us: int) -> str:
+        """Why the book cannot be traded on, in words; empty while it can."""
+        match self.state(now_us):
+            case "gapped":
+                return f"the feed has a gap: {self._gap}"
+            case "stale":
+                return f"nothing came for more than {self._age_us_max / 1_000_000:g} s"
+            case "crossed":
+                return f"the bid {self.best_bid} is not below the ask {self.best_ask}"
+            case "empty" if self._has_depth and not self._joined:
+                return "no snapshot of the book has come yet"
+            case "empty":
+                return "the book has no bid" if self.best_bid is None else "the book has no ask"
+        return ""
 
     @property
     def best_bid(self) -> Decimal | None:
@@ -161,8 +177,8 @@ class Book:
                 break
         self._quote_known = False
 
-    def _apply_gap(self) -> None:
-        self._forget_depth()
+    def _apply_gap(self, reason: str) -> None:
+        self._forget_depth(reason)
         self._unjoined.clear()
         self._top = None
         self._top_rules_until_us = -1
@@ -178,7 +194,7 @@ class Book:
         else:
             follows = (diff.first_id - 1 if numbered else diff.previous_id) == self._last_id
         if not follows:
-            self._forget_depth()
+            self._forget_depth(f"depth messages are missing after number {self._last_id}")
             self._unjoined = [diff]
             return
         self._last_id = diff.last_id
@@ -186,8 +202,9 @@ class Book:
         if len(self._pending) > PENDING_MAX:
             self._settle()
 
-    def _forget_depth(self) -> None:
+    def _forget_depth(self, reason: str) -> None:
         self._gapped = True
+        self._gap = reason
         self._joined = False
         self._pending.clear()
         self._bids.replace([])

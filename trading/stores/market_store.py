@@ -1,8 +1,8 @@
 """What the engine publishes of each instrument, and how the feed does. Source: ruling 5.
 
 A quote is a hash of text, empty where nothing is known: prices and quantities with their digits, the funding rate per
-interval, times in microseconds. `state` is "ok" only if the book may be traded and marked with. Not part of any step:
-the next publication, at most 100 ms later, replaces it.
+interval, times in microseconds. `state` is "ok" only if the book may be traded and marked with; `reason` says why it
+may not. Not part of any step: the next publication, at most 100 ms later, replaces it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class MarketQuote(msgspec.Struct, frozen=True, kw_only=True):
     next_settlement_us: int | None = None
     event_us: int = 0
     state: str = "ok"
+    reason: str = ""
 
 
 class MarketStore:
@@ -97,4 +98,4 @@ def _quote(key: str, fields: Mapping[bytes, bytes]) -> MarketQuote:
         integers: dict[str, Any] = {name: int(texts[name]) for name in INTEGERS if name in texts}
     except (InvalidOperation, ValueError) as error:
         raise WireError(f"{key}: {error} in {texts}") from None
-    return MarketQuote(**numbers, **integers, state=texts.get("state", "unknown"))
+    return MarketQuote(**numbers, **integers, state=texts.get("state", "unknown"), reason=texts.get("reason", ""))

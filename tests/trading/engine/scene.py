@@ -107,7 +107,8 @@ class MemoryCommands:
         return list(self.waiting)
 
     def acknowledge(self, shard: str, stream_id: str) -> None:
-        self.waiting = [command for command in self.waiting if command.stream_id != stream_id]
+        ids = [command.stream_id for command in self.waiting]
+        del self.waiting[: ids.index(stream_id) + 1]
 
 
 def venue(name: str, **changes: Any) -> Venue:

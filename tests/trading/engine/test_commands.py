@@ -30,6 +30,15 @@ def test_a_stale_command_is_ignored_and_acknowledged() -> None:
     assert scene.commands.waiting == []
 
 
+def test_a_person_goes_before_the_monitor_when_both_have_asked() -> None:
+    scene = active()
+    scene.commands.send_exit(scene.trade.id, us(3000), "loss_limit")
+    scene.commands.send_exit(scene.trade.id, us(3000), "manual")
+    assert scene.engine.on_commands() == 1
+    assert scene.trade.exit_reason == "manual"
+    assert scene.commands.waiting == []
+
+
 def test_commands_for_others_and_for_unknown_trades_are_ignored() -> None:
     scene = active()
     scene.commands.send_exit(scene.trade.id, us(9000), prefix="of_another_shard")
@@ -52,9 +61,15 @@ def test_quotes_are_published_when_they_change_and_when_a_book_goes_stale() -> N
     scene.clock.move_to(us(6051))
     assert scene.engine.publish() == 1
     assert scene.quotes.published[-1][ALPHA].state == "stale"
+    assert scene.quotes.published[-1][ALPHA].reason == "nothing came for more than 5 s"
     scene.event(FeedGap(ALPHA, us(6100), "lost"))
     scene.engine.publish()
     assert scene.quotes.published[-1][ALPHA].state == "gapped"
+    assert scene.quotes.published[-1][ALPHA].reason == "the feed has a gap: lost"
+    scene.top(6200, ALPHA, "50000.0", "50000.0")
+    scene.engine.publish()
+    quote = scene.quotes.published[-1][ALPHA]
+    assert (quote.state, quote.reason) == ("crossed", "the bid 50000.0 is not below the ask 50000.0")
 
 
 def test_the_feed_status_tells_the_rate_of_messages() -> None:
