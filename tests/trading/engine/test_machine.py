@@ -46,6 +46,7 @@ INSTRUMENT = st.sampled_from(INSTRUMENTS)
 MILLISECONDS = st.integers(0, 120)
 OFFSET = st.integers(-6, 6)  # steps of two dollars
 LOTS = st.integers(1, 60)  # of 0.001
+FEW_LOTS = st.integers(1, 14)  # about what is ahead in a queue of at most 60 lots
 SIZES = st.lists(LOTS, min_size=1, max_size=4)
 SETTINGS = st.fixed_dictionaries(
     {
@@ -133,7 +134,7 @@ class TradingMachine(RuleBasedStateMachine):
         self.show_print(instrument, ms, price, lots, buy)
 
     @ALIVE
-    @rule(ms=st.integers(0, 30), number=st.integers(0, 9), lots=LOTS, through=st.booleans())
+    @rule(ms=st.integers(0, 30), number=st.integers(0, 9), lots=FEW_LOTS, through=st.sampled_from([False, False, True]))
     def print_hits_an_order(self, ms: int, number: int, lots: int, through: bool) -> None:
         """At the price of one of the resting orders, or a tick through it."""
         assert self.world.engine is not None
@@ -142,6 +143,19 @@ class TradingMachine(RuleBasedStateMachine):
             order = resting[number % len(resting)]
             price = order.price - order.side.sign * Decimal("0.1") * through
             self.show_print(order.instrument, ms, price, lots, buy=order.side.sign < 0)
+
+    @ALIVE
+    @rule(number=st.integers(0, 9), late_us=st.sampled_from([-1, 0, 0, 1]))
+    def print_comes_as_an_order_arrives(self, number: int, late_us: int) -> None:
+        """Through the price of a limit order under way, at the very instant of its arrival or beside it."""
+        assert self.world.engine is not None
+        working = [each for one in self.world.engine.portfolios.values() for each in one.working.values()]
+        coming = [w for w in working if w.order.accepted_us is None and w.arrival_us + late_us >= self.world.now_us]
+        if coming:
+            order, at_us = coming[number % len(coming)].order, coming[number % len(coming)].arrival_us + late_us
+            price = order.price - order.side.sign * Decimal("0.1")
+            self.world.advance(at_us)
+            self.show_print(order.instrument, 0, price, 60, buy=order.side.sign < 0)
 
     @ALIVE
     @rule(ms=st.integers(0, 30), number=st.integers(0, 9), apart_ms=st.sampled_from([1, 30, 290, 495, 520]))
