@@ -83,10 +83,10 @@ class PaperExchange:
                 self._offer_book(working, now_us)
 
     def match(self, market: Market, event: Print) -> None:
-        """Shows a print to the resting orders, in the order of their acceptance."""
+        """Shows a print to the resting orders: the better price first, at one price in the order of acceptance."""
         price, quantity = Decimal(event.price), Decimal(event.quantity)
         left_of: dict[str, Decimal] = {}
-        for working in tuple(market.resting):
+        for working in sorted(market.resting, key=lambda each: -each.order.side.sign * each.order.price):
             prefix = working.portfolio.prefix
             left = left_of.get(prefix, quantity)
             if left > 0 and event.event_us > (working.order.accepted_us or 0) and working in market.resting:

@@ -247,3 +247,17 @@ def test_roles_of_a_closed_trade_are_entry_and_exit() -> None:
     scene.close(trade.id, "manual")
     scene.time(2200)
     assert [order.role for order in scene.trade.all_orders] == [Role.ENTRY, Role.ENTRY, Role.EXIT, Role.EXIT]
+
+
+def test_a_print_reaches_the_better_price_first_whichever_order_came_first() -> None:
+    """It goes through the later order at 49,991, which is filled; 0.019 of it are used, 0.001 counts at 49,990."""
+    scene = Scene(desk(strategy(trades_open_per_pair_max=2, cooldown_seconds=D(0))))
+    first = scene.open_trade()
+    scene.top(2200, ALPHA, "49991.0", "50000.0")
+    scene.time(2300)
+    (second,) = [trade for trade in scene.store.open.values() if trade.id != first.id]
+    scene.print_(2310, ALPHA, "49990.0", "0.020", "sell")
+    assert scene.store.open[second.id].long_order.status is OrderStatus.FILLED
+    waiting = scene.portfolio.current(first.id)
+    assert waiting is not None and waiting.long_order.queue is not None
+    assert waiting.long_order.queue.cumulative_volume == D("0.001")
