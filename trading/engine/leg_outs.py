@@ -88,13 +88,14 @@ class LegOuts:
         stored = portfolio.put(msgspec.structs.replace(trade, orders=(*trade.orders, *orders)), now_us)
         for order in orders if stored else ():
             self._exchange.send(portfolio, trade_id, order, now_us)
-            self.watch_completion(portfolio, trade, order)
+            self.watch_completion(portfolio, trade, order, now_us)
 
-    def watch_completion(self, portfolio: Portfolio, trade: Trade, order: Order) -> None:
-        """Gives a completing hedge `leg_out_ms` from its arrival, then cancels what remains of it."""
+    def watch_completion(self, portfolio: Portfolio, trade: Trade, order: Order, sent_us: int) -> None:
+        """Gives a completing hedge `leg_out_ms` from its arrival, then cancels what remains of it. `sent_us` is when it
+        was sent, the last time."""
         if order.side is not trade.entry_order(order.leg).side:
             return
-        arrival_us = order.created_us + self._latency.order_us(self._markets[order.instrument].venue, order.id)
+        arrival_us = sent_us + self._latency.order_us(self._markets[order.instrument].venue, order.id)
         deadline_us = arrival_us + portfolio.strategy.leg_out_ms * MICROSECONDS_PER_MS
 
         def expire(at_us: int) -> None:

@@ -41,4 +41,4 @@ class Recovery:
             if order.is_pending and order.role is not Role.ENTRY:
                 again = msgspec.structs.replace(order, accepted_us=None, queue=None)
                 self._exchange.send(portfolio, trade.id, again, now_us)
-                self._leg_outs.watch_completion(portfolio, trade, order)
+                self._leg_outs.watch_completion(portfolio, trade, order, now_us)

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from tests.trading.engine.scene import ALPHA, BETA, D, Scene, us
+from tests.trading.engine.scene import ALPHA, BETA, D, Scene, desk, strategy, us
+from trading.domain.events import FeedGap
 from trading.domain.orders import Leg, OrderStatus, Role
 from trading.domain.trades import TradeStatus
 
@@ -170,3 +171,20 @@ def test_the_checkpoint_carries_acceptance_and_queue_progress() -> None:
     assert scene.engine.checkpoint() == 0  # nothing moved since
     scene.print_(2130, ALPHA, "49990.0", "0.5", "sell")
     assert scene.trade.long_order.status is OrderStatus.FILLED
+
+
+def test_a_completing_hedge_that_is_sent_again_has_its_time_from_then_on() -> None:
+    """Its first time ran out while the engine was away; nothing is dated into the gap."""
+    scene = Scene(desk(strategy(hedge="complete")))
+    scene.open_trade()
+    scene.print_(2200, ALPHA, "49990.0", "2.0", "sell")
+    scene.event(FeedGap(BETA, us(2500), "lost"))  # so that the hedge finds nothing
+    scene.time(2750)
+    assert scene.order(Role.HEDGE, "short").is_pending
+    after = Scene(scene.desk, scene.stores, 60_000)
+    after.top(60_005, ALPHA, "49980.0", "49990.0")
+    after.time(60_300)
+    assert after.order(Role.HEDGE, "short").is_pending  # 500 ms from its arrival at 60,010
+    after.top(60_400, BETA, "50000.0", "50010.0")
+    hedge = after.order(Role.HEDGE, "short")
+    assert (after.trade.status, hedge.filled_us) == (TradeStatus.ACTIVE, us(60_400))
