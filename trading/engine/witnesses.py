@@ -82,9 +82,11 @@ class Witnesses:
         portfolio, book = working.portfolio, working.market.book
         strategy = portfolio.strategy
         patience_us = min(int(strategy.entry_timeout_seconds * MICROSECONDS), WATCH_SECONDS_MAX * MICROSECONDS)
-        witness = portfolio.left_behind.pop(working.order.id, None) or witness_of(
-            working.trade_id, working.order, book.event_us, book.state(now_us), strategy.leg_out_ms, patience_us
-        )
+        witness = portfolio.left_behind.pop(working.order.id, None)
+        if witness is None or witness.accepted_us != working.order.accepted_us:  # another acceptance, another queue
+            witness = witness_of(
+                working.trade_id, working.order, book.event_us, book.state(now_us), strategy.leg_out_ms, patience_us
+            )
         witness.is_resting = True
         witness.until_us = max(witness.until_us, now_us)
         working.market.watched.add(witness)

@@ -129,7 +129,9 @@ def test_a_restart_joins_the_queue_anew_and_keeps_the_deadline() -> None:
     after.top(6000, BETA, "50110.0", "50120.0")
     after.time(6010)
     after.print_(6020, ALPHA, "50100.0", "0.2", "buy")  # would have been enough for the old place
-    assert after.order(Role.EXIT, "long").status is OrderStatus.PENDING
+    order = after.order(Role.EXIT, "long")
+    assert order.status is OrderStatus.PENDING
+    assert after.portfolio.witnesses[order.id].accepted_us == us(6010)
     after.time(8030)
     assert (after.trade.status, after.trade.exit_us) == (TradeStatus.CLOSED, us(8030))
 
