@@ -59,7 +59,8 @@ class PortfolioSection {
     const total = portfolio.trades_total ?? trades.length;
     const shown = total > trades.length ? `${trades.length} of ${total} shown` : trades.length ? String(total) : " ";
     this.comparable = { ...portfolio, anchor: `#portfolio-${portfolio.prefix}` };
-    this.view.update({ ...portfolio, trades_shown: shown, leg_out_rate: legOutRate(portfolio.metrics) });
+    const standing = portfolio.standing || " ";
+    this.view.update({ ...portfolio, standing, trades_shown: shown, leg_out_rate: legOutRate(portfolio.metrics) });
     this.equity.add(at_us, portfolio.equity_usd);
     this.lists.trades.update(trades.map(tradeRow), (trade) => trade.id);
     this.lists.exits.update((portfolio.metrics?.recent_exits ?? []).map(exitRow), (exit) => exit.trade_id);

@@ -13,6 +13,7 @@ FOLLOWER_NAMES = {
     "django": "the Django tables",
     "clickhouse": "ClickHouse",
     "reconcile": "the reconciler",
+    "relay": "the relay of settings to the stores",
 }
 VERIFIER = "verify"
 UNREADABLE_SHOWN_MAX = 5

@@ -49,6 +49,7 @@ def portfolio_part(one: PortfolioTick, documents: Mapping[str, Any]) -> dict[str
     return {
         "prefix": one.strategy.prefix,
         "name": one.strategy.name,
+        "standing": "" if one.strategy.enabled else "switched off: no new trades",
         "metrics": documents["metrics"],
         "daily": documents["daily"],
         "equity_usd": text_of(equity.last_equity),

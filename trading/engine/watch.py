@@ -24,7 +24,7 @@ from trading.stores.lease import Lease
 from trading.stores.market_store import MarketQuote, MarketStore
 from trading.stores.monitor_store import MonitorStore, SnapshotStore
 
-SYNC_SHOWN = ("duckdb", "django", "clickhouse", "reconcile", "verify")
+SYNC_SHOWN = ("duckdb", "django", "clickhouse", "reconcile", "relay", "verify")
 
 
 class Watch:

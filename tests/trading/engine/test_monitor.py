@@ -190,6 +190,16 @@ def test_the_snapshot_shows_each_open_trade_with_its_mark_and_queue_progress() -
     shown = snapshot(monitor.tick(), 7, {"name": "test"}, {}, [], ["an alarm"])
     part = shown["portfolios"][0]
     assert (shown["seq"], shown["alarms"], part["trades_total"]) == (7, ["an alarm"], 1)
+    assert part["standing"] == ""
     row = part["trades"][0]
     assert row["unrealised_usd"] == "5.594820"  # 10.584 - 0.1176 * 0.0005 * 84850
     assert (row["long_progress"], row["long_status"]) == (1.0, "Filled")
+
+
+def test_the_snapshot_says_that_a_strategy_is_switched_off_and_its_trades_are_watched_on() -> None:
+    monitor, _, _, _ = watch(active_trade(), FakeMarket(a=quote("42440"), b=quote("42410")))
+    tick = monitor.tick()
+    off = msgspec.structs.replace(tick.portfolios[0].strategy, enabled=False)
+    tick = msgspec.structs.replace(tick, portfolios=(msgspec.structs.replace(tick.portfolios[0], strategy=off),))
+    part = snapshot(tick, 7, {"name": "test"}, {}, [], [])["portfolios"][0]
+    assert (part["standing"], part["trades_total"]) == ("switched off: no new trades", 1)
