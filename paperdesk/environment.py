@@ -34,6 +34,7 @@ BY_FILE = ".env"
 BY_DESK = "running desk"
 BY_DEFAULT = "default"
 
+ASSIGNMENT = re.compile(r"(?:export )?[A-Za-z_0-9]+=")  # what django-environ reads: no blanks around the =
 PASSWORD = re.compile(r"^([a-z]+://[^/@:]*):.*@")  # up to the last @: one with a slash in it is no good, but secret
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
@@ -172,6 +173,7 @@ def masked(url: str) -> str:
 def _read_dotenv(file: Path) -> dict[str, str]:
     values: dict[str, str] = {}
     if file.is_file():
+        _refuse_garbled(file)
 
         class DotEnv(environ.Env):
             """django-environ writes what it reads into this, by default os.environ."""
@@ -180,6 +182,19 @@ def _read_dotenv(file: Path) -> dict[str, str]:
 
         DotEnv.read_env(str(file))
     return values
+
+
+def _refuse_garbled(file: Path) -> None:
+    """django-environ only warns of a line that it cannot read, and the setting would be overlooked."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{file}: not a text file in UTF-8") from None
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not line.lstrip().startswith("#") and not ASSIGNMENT.match(line):
+            raise ConfigurationError(f"{file}: line {number}: not of the form NAME=value")
 
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:

@@ -93,6 +93,21 @@ def test_cache_and_broker_use_the_next_database_of_the_same_redis() -> None:
         service_url("http://host/0")
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (b"# ours\n\nDEBUG=no\nREDIS_URL redis://host:1/0\n", "line 4: not of the form NAME=value"),
+        (b"REDIS_URL = redis://host:1/0", "line 1: not of the form NAME=value"),
+        (b"\xff\xfe", "not a text file in UTF-8"),
+    ],
+)
+def test_a_garbled_env_file_is_named_and_not_overlooked(tmp_path: Path, text: bytes, sentence: str) -> None:
+    shell = variables(tmp_path)
+    (tmp_path / "env").write_bytes(text)
+    with pytest.raises(ConfigurationError, match=f"^{tmp_path}/env: {sentence}$"):
+        read_environment(shell)
+
+
 def test_passwords_are_masked_for_people() -> None:
     assert masked("redis://user:secret@host:6379/0") == "redis://user:***@host:6379/0"
     assert masked("postgres://me:a/b@c@host/desk") == "postgres://me:***@host/desk"

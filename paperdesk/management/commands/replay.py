@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 import time
 from argparse import ArgumentParser
@@ -61,7 +62,9 @@ class Command(DeskCommand):
         if status:
             sys.exit(status)
         if not options["json"]:
-            self.stdout.write(f"Its stores are in {folder}; look at them with: make run DATA={folder}")
+            self.stdout.write(
+                f"Its stores are in {folder}; look at them with: make run DATA={shlex.quote(str(folder))}"
+            )
 
     def run(self, run: ReplayRun) -> Report:
         """Runs the replay on the configured servers."""
