@@ -89,5 +89,7 @@ class Ladder:
         return self._ordered
 
     def _drop_empty(self) -> None:
-        self._levels = {price: quantity for price, quantity in self._levels.items() if not is_zero(quantity)}
+        zeros = {quantity for quantity in set(self._levels.values()) if is_zero(quantity)}  # one text, as a rule
+        if zeros:
+            self._levels = {price: quantity for price, quantity in self._levels.items() if quantity not in zeros}
         self._size_max = 2 * len(self._levels) + EMPTY_LEVELS_MAX
