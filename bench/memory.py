@@ -35,7 +35,7 @@ from trading.stores.outbox import Outbox
 from trading.stores.portfolio_store import PortfolioStore
 
 MESSAGES_PER_SECOND = 1_000
-ASKED_PER_SECOND = 1_150.0  # of the feed, which counts no silences: 1,000 and a little more come
+ASKED_PER_SECOND = 1_200.0  # of the feed, which counts no silences: 1,000 and a little more come
 PARTS = 6
 START_US = 1_750_000_000 * MICROSECONDS
 LIMIT = 1.1

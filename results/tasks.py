@@ -1,6 +1,7 @@
 """Periodic work of the durable side, on the queue `warehouse`, whose one worker owns the DuckDB file.
 
-A turn that Redis or the file did not allow is no error of the task: the next one does its work.
+A turn that Redis or the file did not allow is no error of the task: the next one does its work. Every Celery process
+imports this module, so what a task needs (pyarrow, DuckDB: 90 MB) is imported by the task.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import structlog
 from celery import shared_task
 
-from results import services
 from results.domain.errors import PaperDeskError
 
 log = structlog.get_logger(__name__)
@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 @shared_task(name="results.tasks.sync")
 def sync() -> None:
     """One turn of the sync."""
+    from results import services
+
     try:
         report = services.results_sync()
     except PaperDeskError as error:
@@ -32,6 +34,8 @@ def sync() -> None:
 @shared_task(name="results.tasks.verify")
 def verify() -> None:
     """Compare today's rows in the durable stores."""
+    from results import services
+
     try:
         report = services.stores_verify_today()
     except PaperDeskError as error:

@@ -21,6 +21,8 @@ LEAN = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "ARROW_IO_THREADS": "1",
+    # Celery would import every page and view to check them; `manage.py` checks them when the desk starts.
+    "CELERY_SKIP_CHECKS": "1",
 }
 
 
