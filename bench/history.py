@@ -29,7 +29,8 @@ from trading.stores.wire import encode_trade
 
 YOUNG, OLD = 100, 100_000
 OPEN_TRADES = 100
-PER_TURN = 50
+PER_TURN = 5  # a turn of a few milliseconds: on a busy machine many short turns tell more than few long ones
+TURNS_EACH = 10
 LIMIT = 1.2
 HOLD_US = 60_000_000
 TRANSIT_US = 40_000  # of an order, to its venue and back
@@ -47,8 +48,17 @@ def run(turns: int) -> list[Ratio]:
         words = (f"{OLD:,} closed trades", f"{YOUNG} closed trades")
         refill = both(one.refill, other.refill)
         return [
-            compare("atomic open", (words[0], one.open_some), (words[1], other.open_some), turns, LIMIT, refill),
-            compare("atomic close", (words[0], one.close_some), (words[1], other.close_some), turns, LIMIT, refill),
+            compare(
+                "atomic open", (words[0], one.open_some), (words[1], other.open_some), turns * TURNS_EACH, LIMIT, refill
+            ),
+            compare(
+                "atomic close",
+                (words[0], one.close_some),
+                (words[1], other.close_some),
+                turns * TURNS_EACH,
+                LIMIT,
+                refill,
+            ),
         ]
 
 
