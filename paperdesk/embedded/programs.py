@@ -18,7 +18,8 @@ Say = Callable[[str, str], None]  # (program name, line)
 class Program:
     """What to run: `ready` is asked until it says yes; `may_end` is for one that ends by itself when it is done.
 
-    A server (`serves`) ends after all others, because they use it to the last.
+    A server (`serves`) ends after all others, because they use it to the last. Lines with one of the texts of `quiet`
+    are not passed on: they are no news to somebody who looks at a desk.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Program:
     ready_seconds_max: float = 60.0
     may_end: bool = False
     serves: bool = False
+    quiet: tuple[str, ...] = ()
 
 
 class Child:
@@ -84,4 +86,5 @@ class Child:
             for raw in lines:
                 if line := raw.decode(errors="replace").rstrip():
                     self.last_line = line
-                    self._say(self.program.name, line)
+                    if not any(text in line for text in self.program.quiet):
+                        self._say(self.program.name, line)

@@ -15,6 +15,16 @@ PYTHON = sys.executable
 MANAGE = str(BASE_DIR / "manage.py")
 PING_SECONDS_MAX = 1.0
 
+# Advice for large servers that snapshot by forking, and a farewell at each stop.
+REDIS_QUIET = (
+    "Memory overcommit must be enabled",
+    "The TCP backlog setting",
+    "Transparent Huge Pages",
+    "Received SIGTERM scheduling shutdown",
+    "is now ready to exit",
+)
+WORKER_QUIET = ("worker: Warm shutdown",)
+
 # A desk has eight processes on a small machine: few allocator arenas and one thread per numeric library keep them lean.
 LEAN = {
     "MALLOC_ARENA_MAX": "2",
@@ -34,7 +44,8 @@ def child_environment(addresses: Mapping[str, str]) -> dict[str, str]:
 def redis_program(folder: Path, port: int) -> Program:
     """The embedded Redis; ready when its data is loaded."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Program("redis", redis_command(folder, port), ready=lambda: answers(redis_url(port)), serves=True)
+    command = redis_command(folder, port)
+    return Program("redis", command, ready=lambda: answers(redis_url(port)), serves=True, quiet=REDIS_QUIET)
 
 
 def clickhouse_url(port: int) -> str:
@@ -50,18 +61,25 @@ def clickhouse_program(folder: Path, port: int, environment: Mapping[str, str]) 
 
 def warehouse_step(environment: Mapping[str, str]) -> Program:
     """The step that brings DuckDB and ClickHouse to the schema of the models."""
-    return Program("schema", [PYTHON, MANAGE, "warehouse", "migrate"], environment)
+    return Program("schema", [PYTHON, MANAGE, "warehouse", "migrate", "--brief"], environment)
 
 
 def desk_programs(data: Path, port: int, environment: Mapping[str, str]) -> list[Program]:
-    """The engine, both workers, beat and the web, in the order in which they start."""
+    """The web, the engine, the monitor and beat, in the order in which they start.
+
+    They need Redis and the migrated database, and neither DuckDB nor ClickHouse.
+    """
     return [
-        Program("engine", [PYTHON, MANAGE, "run_engine"], environment, may_end=True),
-        Program("monitor", _worker("monitor"), environment),
-        Program("warehouse", _worker("warehouse"), environment),
-        Program("beat", _celery("beat", "--schedule", str(data / "beat"), "--pidfile="), environment),
         Program("web", _web(port), environment, ready=lambda: accepts(port)),
+        Program("engine", [PYTHON, MANAGE, "run_engine"], environment, may_end=True),
+        _worker("monitor", environment),
+        Program("beat", _celery("beat", "--schedule", str(data / "beat"), "--pidfile="), environment),
     ]
+
+
+def warehouse_program(environment: Mapping[str, str]) -> Program:
+    """The worker that carries results into the durable stores; it starts when their tables are there."""
+    return _worker("warehouse", environment)
 
 
 def _celery(*words: str) -> list[str]:
@@ -82,10 +100,11 @@ def _celery(*words: str) -> list[str]:
     ]
 
 
-def _worker(queue: str) -> list[str]:
+def _worker(queue: str, environment: Mapping[str, str]) -> Program:
     """A worker that runs in its main process: nothing is opened before a fork, and no worker talks to another."""
     lean = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    return _celery("worker", "--queues", queue, "--hostname", f"{queue}@%h", "--pool=solo", *lean)
+    command = _celery("worker", "--queues", queue, "--hostname", f"{queue}@%h", "--pool=solo", *lean)
+    return Program(queue, command, environment, quiet=WORKER_QUIET)
 
 
 def _web(port: int) -> list[str]:

@@ -45,6 +45,7 @@ class Supervisor:
 
     def __init__(self, output: TextIO) -> None:
         self.on_change: Callable[[], None] = lambda: None
+        self._output = output
         self._children: dict[str, Child] = {}
         self._failures: dict[str, int] = {}
         self._restart_at: dict[str, float] = {}
@@ -59,6 +60,12 @@ class Supervisor:
         with self._print_lock:
             colour = self._colours.setdefault(name, next(self._palette))
             self._printer.write(Message("line", line, datetime.now().astimezone(), name, colour))
+
+    def show(self, text: str) -> None:
+        """Print text as it is, in one piece between the programs' lines."""
+        with self._print_lock:
+            self._output.write(text)
+            self._output.flush()
 
     def pids(self) -> dict[str, int]:
         """Return the process ids by program name."""
@@ -84,10 +91,10 @@ class Supervisor:
             self.refuse_to_start_when_stopping()
             self._spawn(program)
 
-    def wait_until_ready(self) -> None:
-        """Wait for every launched program. Raises ProgramFailed or Stopped."""
-        for child in self._children.values():
-            self._wait_for(child)
+    def wait_until_ready(self, *names: str) -> None:
+        """Wait for these programs, or for every launched one. Raises ProgramFailed, for whichever fails; or Stopped."""
+        for name in names or tuple(self._children):
+            self._wait_for(self._children[name].program)
 
     def run_to_end(self, program: Program) -> None:
         """Run one step of the start. Raises ProgramFailed when it fails, Stopped when the desk is asked to stop."""
@@ -95,8 +102,7 @@ class Supervisor:
         self._spawn(program)
         try:
             while (status := self._children[program.name].status()) is None:
-                self.refuse_to_start_when_stopping()
-                time.sleep(POLL_SECONDS / 2)
+                self._pause(besides=program.name)
         finally:
             child = self._children.pop(program.name)
             child.stop(STOP_ONE_SECONDS_MAX)
@@ -136,16 +142,22 @@ class Supervisor:
         self._children[program.name] = Child(program, self.say)
         self.on_change()
 
-    def _wait_for(self, child: Child) -> None:
-        program = child.program
+    def _wait_for(self, program: Program) -> None:
         deadline = time.monotonic() + program.ready_seconds_max
         while program.ready and not program.ready():
-            self.refuse_to_start_when_stopping()
-            if child.status() is not None:
-                raise ProgramFailed(f"{program.name} ended with status {child.status()}: {child.last_line}")
+            self._pause()
             if time.monotonic() > deadline:
                 raise ProgramFailed(f"{program.name} was not ready within {program.ready_seconds_max:.0f} s")
-            time.sleep(POLL_SECONDS / 2)
+
+    def _pause(self, besides: str = "") -> None:
+        """Wait a little during the start, unless it makes no sense to go on. Raises ProgramFailed or Stopped."""
+        self.refuse_to_start_when_stopping()
+        for name, child in self._children.items():
+            status = child.status()
+            if name != besides and status is not None and not (status == 0 and child.program.may_end):
+                child.stop(0.0)  # its last line has come by then
+                raise ProgramFailed(f"{name} ended with status {status}: {child.last_line}")
+        time.sleep(POLL_SECONDS / 2)
 
     def _after_end(self, name: str, child: Child) -> None:
         if name in self._restart_at:

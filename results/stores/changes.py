@@ -6,6 +6,7 @@ table, a new column (null in the rows of before) and a column that may now be nu
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
@@ -15,11 +16,20 @@ from results.stores.failures import DestructiveChange
 from results.stores.schema import Table
 
 
+class Kind(enum.Enum):
+    """What a change adds; its value is how it is counted. A view goes along with its table."""
+
+    TABLE = "{count} table{s} made"
+    COLUMN = "{count} column{s} added or changed"
+    VIEW = "{count} view{s} made"
+
+
 class Change(msgspec.Struct, frozen=True):
-    """One addition: what a person reads, and the statement that does it."""
+    """One addition: what a person reads, the statement that does it, and what it adds."""
 
     summary: str
     statement: str
+    kind: Kind = Kind.TABLE
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -32,6 +42,15 @@ class Plan(msgspec.Struct, frozen=True):
     def lines(self) -> list[str]:
         """The plan as a person reads it."""
         return [change.summary for change in self.changes] + [f"refused: {sentence}" for sentence in self.refusals]
+
+    @property
+    def counted(self) -> str:
+        """The additions in a few words, "17 tables made"; "" when there are none. Views count only by themselves."""
+        names = {kind: {change.summary for change in self.changes if change.kind is kind} for kind in Kind}
+        if names[Kind.TABLE] or names[Kind.COLUMN]:
+            names[Kind.VIEW] = set()
+        counts = ((kind, len(found)) for kind, found in names.items() if found)
+        return ", ".join(kind.value.format(count=count, s="" if count == 1 else "s") for kind, count in counts)
 
     def check(self) -> None:
         """Raises DestructiveChange when anything is refused."""
@@ -62,13 +81,14 @@ def plan_table(
 ) -> Plan:
     """What the log and the view of one table need. `stored` is None when there is no log yet."""
     if stored is None:
-        log = [_change(dialect, f"create {table.log_name}", statement) for statement in dialect.create_log(table)]
-        return Plan((*log, _change(dialect, f"create view {table.name}", dialect.create_view(table))))
+        summary = f"create {table.log_name}"
+        log = [_change(dialect, Kind.TABLE, summary, statement) for statement in dialect.create_log(table)]
+        return Plan((*log, _view_change(dialect, table)))
     refusals = tuple(_refusals(dialect, table, stored))
     changes = list(_column_changes(dialect, table, stored))
     wanted = [column.name for column in table.log_columns]
     if changes or list(view_columns) != wanted:
-        changes.append(_change(dialect, f"create view {table.name}", dialect.create_view(table)))
+        changes.append(_view_change(dialect, table))
     return Plan(tuple(changes), refusals)
 
 
@@ -81,8 +101,12 @@ def joined(plans: Iterable[Plan]) -> Plan:
     )
 
 
-def _change(dialect: Dialect, summary: str, statement: str) -> Change:
-    return Change(f"{dialect.store}: {summary}", statement)
+def _change(dialect: Dialect, kind: Kind, summary: str, statement: str) -> Change:
+    return Change(f"{dialect.store}: {summary}", statement, kind)
+
+
+def _view_change(dialect: Dialect, table: Table) -> Change:
+    return _change(dialect, Kind.VIEW, f"create view {table.name}", dialect.create_view(table))
 
 
 def _column_changes(dialect: Dialect, table: Table, stored: Mapping[str, StoredColumn]) -> Iterable[Change]:
@@ -90,10 +114,10 @@ def _column_changes(dialect: Dialect, table: Table, stored: Mapping[str, StoredC
         existing = stored.get(column.name)
         if existing is None:
             for statement in dialect.add_column(table, column):
-                yield _change(dialect, f"add column {table.log_name}.{column.name}", statement)
+                yield _change(dialect, Kind.COLUMN, f"add column {table.log_name}.{column.name}", statement)
         elif column.nullable and not existing.nullable and existing.type == dialect.type_of(column):
             for statement in dialect.allow_null(table, column):
-                yield _change(dialect, f"let {table.log_name}.{column.name} be null", statement)
+                yield _change(dialect, Kind.COLUMN, f"let {table.log_name}.{column.name} be null", statement)
 
 
 def _refusals(dialect: Dialect, table: Table, stored: Mapping[str, StoredColumn]) -> Iterable[str]:

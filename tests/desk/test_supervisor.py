@@ -163,6 +163,25 @@ def test_a_program_that_ends_before_it_is_ready_is_named(desk: Supervisor) -> No
         desk.wait_until_ready()
 
 
+def test_a_program_that_dies_while_another_is_awaited_ends_the_start(desk: Supervisor) -> None:
+    desk.launch(program("web", ready=lambda: False), program("engine", "import sys; sys.exit('no such file: tape.gz')"))
+    with pytest.raises(ProgramFailed, match=r"engine ended with status 1: no such file: tape\.gz"):
+        desk.wait_until_ready("web")
+    desk.stop()
+    desk.launch(program("engine", "import sys; sys.exit('no such file: tape.gz')"))
+    with pytest.raises(ProgramFailed, match="engine ended with status 1"):
+        desk.run_to_end(program("schema"))
+
+
+def test_quiet_lines_are_not_shown_but_still_say_why_a_program_ended(desk: Supervisor, output: io.StringIO) -> None:
+    code = "print('WARNING advice'); print('serving'); raise SystemExit('advice: port in use')"
+    desk.launch(program("redis", code, ready=lambda: False, quiet=("advice",)))
+    with pytest.raises(ProgramFailed, match="redis ended with status 1: advice: port in use"):
+        desk.wait_until_ready()
+    assert "serving" in output.getvalue()
+    assert "advice" not in output.getvalue()
+
+
 def test_a_stop_during_the_start_stops_the_start(desk: Supervisor) -> None:
     desk.launch(program("redis", ready=lambda: False))
     desk.request_stop()

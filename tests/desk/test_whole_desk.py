@@ -22,18 +22,22 @@ from tests.desk.typed import bare, manage
 
 UP_SECONDS_MAX = 180.0  # on a busy machine; see `up after` in the desk's own output
 STOP_SECONDS_MAX = 20.0
+GREETED = "Ctrl-C stops everything"
+LINES_BEFORE_GREETING_MAX = 8
 
 
 @contextmanager
-def running(environment: Mapping[str, str], output: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def running(
+    environment: Mapping[str, str], output: Path, *words: str, up: str = GREETED
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A desk on a free port, up; and its web address. Killed without warning if the test did not stop it."""
     port = free_port()
-    with open(output, "wb") as log:
-        command = [sys.executable, "manage.py", "desk", "--port", str(port)]
-        desk = subprocess.Popen(command, cwd=BASE_DIR, env=dict(environment), stdout=log, stderr=log)
+    with open(output, "wb") as log, open(output.with_suffix(".err"), "wb") as errors:
+        command = [sys.executable, "manage.py", "desk", "--port", str(port), *words]
+        desk = subprocess.Popen(command, cwd=BASE_DIR, env=dict(environment), stdout=log, stderr=errors)
     try:
         deadline = time.monotonic() + UP_SECONDS_MAX
-        while "Ctrl-C stops everything" not in (text := output.read_text()):
+        while up not in (text := output.read_text()):
             assert desk.poll() is None and time.monotonic() < deadline, text
             time.sleep(0.1)
         yield desk, f"http://127.0.0.1:{port}"
@@ -80,7 +84,7 @@ def test_a_desk_comes_up_is_found_and_stops_and_a_second_run_finds_its_data(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     data = Path(environment["PAPERDESK_DATA"])
-    passwords = []
+    passwords, lines_before = [], []
     for run in ("first", "second"):
         output = tmp_path / f"{run}.log"
         with running(environment, output) as (desk, address):
@@ -97,14 +101,22 @@ def test_a_desk_comes_up_is_found_and_stops_and_a_second_run_finds_its_data(
                 assert first["portfolios"] and first["markets"]
             assert stop(desk) == []
         assert not (data / "desk.json").exists()
-        passwords.append(re.findall(r"^  (analyst|staff|admin) +(\S+)$", output.read_text(), flags=re.M))
+        text = output.read_text()
+        passwords.append(re.findall(r"^  (analyst|staff|admin) +(\S+)$", text, flags=re.M))
+        lines_before.append(text.partition("=====")[0].strip().splitlines())
         assert addresses(environment)["redis_url"] is None
     assert len(passwords[0]) == 3
     assert passwords[0] == passwords[1]
+    assert max(len(lines) for lines in lines_before) <= LINES_BEFORE_GREETING_MAX, lines_before
+    assert [sum(" tables made" in line for line in lines) for lines in lines_before] == [2, 0]
 
 
 def test_nothing_lives_on_when_a_desk_is_killed_without_warning(environment: dict[str, str], tmp_path: Path) -> None:
-    with running(environment, tmp_path / "killed.log") as (desk, _):
+    output = tmp_path / "killed.json"
+    with running(environment, output, "--json", up='"addresses"') as (desk, address):
+        told = json.loads(output.read_text())
+        assert (told["address"], set(told["users"])) == (address, {"analyst", "staff", "admin"})
+        assert told["addresses"]["REDIS_URL"] == addresses(environment)["redis_url"]
         family = psutil.Process(desk.pid).children(recursive=True)
         desk.kill()
         desk.wait()

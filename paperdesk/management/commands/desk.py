@@ -1,16 +1,17 @@
 """`manage.py desk`: everything that a desk needs, started in order, stopped in reverse by Ctrl-C."""
 
+import json
 import os
 import sys
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
 from django.db import connections
 
 from paperdesk import environment
@@ -26,6 +27,9 @@ from paperdesk.errors import ConfigurationError
 from paperdesk.feed_choice import absolute_feed
 
 DEFAULT_PORT = 8000
+RULE = "=" * 64
+
+Greeting = Callable[[Desk, Path, dict[str, str]], str]  # of the desk, its data folder, the users' passwords
 
 
 class Command(DeskCommand):
@@ -33,6 +37,7 @@ class Command(DeskCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="of the web (default %(default)s)")
+        parser.add_argument("--json", action="store_true", help="print one JSON object once it is up, logs on stderr")
         parser.add_argument("--feed", help="synthetic | replay:FILE,FILE | ccxt:EXCHANGE,EXCHANGE")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -42,15 +47,38 @@ class Command(DeskCommand):
                 raise ConfigurationError(
                     f"port {options['port']} is in use; stop what listens there, or give another --port"
                 )
-            DeskRun(settings.DATA, options["port"], feed, self).run()
+            logs = sys.stderr if options["json"] else sys.stdout
+            DeskRun(settings.DATA, options["port"], feed, logs).run(self.as_json if options["json"] else self.greeting)
+
+    def greeting(self, desk: Desk, data: Path, passwords: dict[str, str]) -> str:
+        """What a person needs next."""
+        users = [f"  {name:<9} {password}" for name, password in passwords.items()]
+        lines = [
+            RULE,
+            f"  {self.style.SUCCESS(f'PaperDesk runs on {desk.address}')}",
+            "",
+            *(["  user      password (made at first run)", *users, ""] if users else []),
+            f"  data      {data}",
+            "",
+            "  Ctrl-C stops everything.",
+            RULE,
+        ]
+        return "\n" + "\n".join(lines) + "\n\n"
+
+    def as_json(self, desk: Desk, data: Path, passwords: dict[str, str]) -> str:
+        """What a program needs next; nothing for the logs."""
+        told = {"address": desk.address, "users": passwords, "data": str(data), "addresses": desk.addresses}
+        self.stdout.write(json.dumps(told, indent=2))
+        self.stdout.flush()
+        return ""
 
 
 class DeskRun:
-    """One run of a desk: its addresses, its supervisor, its desk file."""
+    """One run of a desk: its addresses, its supervisor, its desk file. Log lines go to `logs`."""
 
-    def __init__(self, data: Path, port: int, feed: str, command: BaseCommand) -> None:
-        self.data, self.port, self.command = data, port, command
-        self.supervisor = Supervisor(sys.stdout)
+    def __init__(self, data: Path, port: int, feed: str, logs: TextIO) -> None:
+        self.data, self.port = data, port
+        self.supervisor = Supervisor(logs)
         decided = {name: decision.value for name, decision in environment.decisions().items()}
         self.external_clickhouse = bool(decided["clickhouse_url"])
         self.ports = {"redis": free_port(), "clickhouse": free_port()}
@@ -64,12 +92,13 @@ class DeskRun:
         own = {"PAPERDESK_DATA": str(data), "PAPERDESK_FEED": feed}
         self.environment = roster.child_environment(self.addresses | own)
 
-    def run(self) -> None:
-        """Start, watch until a stop is asked for, stop. Raises what made a start impossible."""
+    def run(self, greeting: Greeting) -> None:
+        """Start, greet, watch until a stop is asked for, stop. Raises what made a start impossible."""
         self.supervisor.stop_on_signals()
+        self.supervisor.say("desk", "starting; this takes some seconds")
         try:
             passwords = self.start()
-            self.greet(passwords)
+            self.supervisor.show(greeting(self.told(), self.data, passwords))
             self.supervisor.run()
         except Stopped:
             pass
@@ -88,10 +117,14 @@ class DeskRun:
         call_command("migrate", interactive=False, verbosity=0)
         passwords = ensure_demo_users(self.data)
         connections.close_all()
-        self.supervisor.wait_until_ready()
-        self.prepare_warehouse()
+        if not self.external_redis:
+            self.supervisor.wait_until_ready("redis")
         self.supervisor.on_change = self.write_file
         self.supervisor.launch(*roster.desk_programs(self.data, self.port, self.environment))
+        if not self.external_clickhouse:
+            self.supervisor.wait_until_ready("clickhouse")
+        self.prepare_warehouse()
+        self.supervisor.launch(roster.warehouse_program(self.environment))
         self.supervisor.wait_until_ready()
         self.supervisor.say("desk", f"up after {time.monotonic() - began:.1f} s")
         return passwords
@@ -115,14 +148,10 @@ class DeskRun:
 
     def write_file(self) -> None:
         """Tell other commands where this desk is."""
+        write_desk(self.data, self.told())
+
+    def told(self) -> Desk:
+        """Where this desk is."""
         started = psutil.Process().create_time()
         address = f"http://{LOCAL}:{self.port}"
-        write_desk(self.data, Desk(os.getpid(), started, address, self.addresses, self.supervisor.pids()))
-
-    def greet(self, passwords: dict[str, str]) -> None:
-        """Print what a person needs next."""
-        lines = [f"PaperDesk runs on http://{LOCAL}:{self.port}", "", "  user      password (made at first run)"]
-        lines += [f"  {name:<9} {password}" for name, password in passwords.items()]
-        lines += ["", f"  data      {self.data}", "", "Ctrl-C stops everything.", ""]
-        self.command.stdout.write("\n" + "\n".join(lines))
-        self.command.stdout.flush()
+        return Desk(os.getpid(), started, address, self.addresses, self.supervisor.pids())

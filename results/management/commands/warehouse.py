@@ -9,6 +9,7 @@ import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,14 @@ class Command(DeskCommand):
         parser.add_argument("action", choices=(MIGRATE, STATUS))
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         parser.add_argument("--dry-run", action="store_true", help="migrate: print the plan and change nothing")
+        parser.add_argument("--brief", action="store_true", help="one line for each store that lacks something")
 
     def handle(self, *args: Any, **options: Any) -> None:
         changing = options["action"] == MIGRATE and not options["dry_run"]
-        say = _silent if options["json"] else self._say
+        teller = Teller(_silent if options["json"] else self._say, options["brief"])
         reports = {
-            "duckdb": self._attempt(lambda: _duckdb(settings.DUCKDB_PATH, changing, say)),
-            "clickhouse": self._attempt(lambda: _clickhouse(settings.CLICKHOUSE_URL, changing, say)),
+            "duckdb": self._attempt(lambda: _duckdb(settings.DUCKDB_PATH, changing, teller)),
+            "clickhouse": self._attempt(lambda: _clickhouse(settings.CLICKHOUSE_URL, changing, teller)),
         }
         planned = options["dry_run"] and options["action"] == MIGRATE
         well = all(_is_well(report, planned) for report in reports.values())
@@ -64,6 +66,27 @@ class Command(DeskCommand):
         self.stdout.write(line)
 
 
+@dataclass(frozen=True)
+class Teller:
+    """Tells plans and positions, line by line; a brief one only counts what a plan adds."""
+
+    say: Callable[[str], None]
+    brief: bool
+
+    def tell_plan(self, store: str, plan: Plan) -> None:
+        """What the store lacks."""
+        if not self.brief:
+            for line in plan.lines or [f"{store}: {UP_TO_DATE}"]:
+                self.say(line)
+        elif plan.changes:
+            self.say(f"{store}: {plan.counted}")
+
+    def tell(self, line: str) -> None:
+        """How far a store is."""
+        if not self.brief:
+            self.say(line)
+
+
 def _silent(_line: str) -> None:
     """Nothing but the JSON object is printed."""
 
@@ -75,25 +98,25 @@ def _is_well(report: Report, planned: bool) -> bool:
     return planned or not report["pending"]
 
 
-def _duckdb(path: Path, changing: bool, say: Callable[[str], None]) -> Report:
+def _duckdb(path: Path, changing: bool, teller: Teller) -> Report:
     gate = Gate(path)
     report: Report = {"path": str(path)}
     if changing:
         with gate.write() as connection:
-            report |= _applied("DuckDB", duck_plan.plan(connection), lambda: duck.migrate(connection), say)
+            report |= _applied("DuckDB", duck_plan.plan(connection), lambda: duck.migrate(connection), teller)
         return report
     if not path.exists():
-        return report | _planned("DuckDB", duck_plan.plan_of({}), say)
+        return report | _planned("DuckDB", duck_plan.plan_of({}), teller)
     with gate.read() as connection:
-        report |= _planned("DuckDB", duck_plan.plan(connection), say)
+        report |= _planned("DuckDB", duck_plan.plan(connection), teller)
         if not report["pending"]:
             mark = duck.watermark(connection)
             report |= {"seq": mark.seq, "stream_id": mark.stream_id, "moved_at_us": mark.at_us}
-            say(f"DuckDB: {mark.seq} entries, up to {mark.stream_id or 'nothing yet'}")
+            teller.tell(f"DuckDB: {mark.seq} entries, up to {mark.stream_id or 'nothing yet'}")
     return report
 
 
-def _clickhouse(url: str, changing: bool, say: Callable[[str], None]) -> Report:
+def _clickhouse(url: str, changing: bool, teller: Teller) -> Report:
     if not url:
         raise ClickHouseAway("ClickHouse: CLICKHOUSE_URL is not set and no desk is running")
     store = ClickHouse(url, settings.CLICKHOUSE_CLUSTER)
@@ -101,24 +124,23 @@ def _clickhouse(url: str, changing: bool, say: Callable[[str], None]) -> Report:
         report: Report = {"address": f"{store.address.host}:{store.address.port}/{store.address.database}"}
         report["version"] = store.version()
         if changing:
-            return report | _applied("ClickHouse", store.plan(), store.migrate, say)
-        report |= _planned("ClickHouse", store.plan(), say)
+            return report | _applied("ClickHouse", store.plan(), store.migrate, teller)
+        report |= _planned("ClickHouse", store.plan(), teller)
         if not report["pending"]:
             confirmed = max((mark.seq for mark in store.marks()), default=0)
             report["seq"] = confirmed
-            say(f"ClickHouse: {confirmed} entries confirmed")
+            teller.tell(f"ClickHouse: {confirmed} entries confirmed")
         return report
     finally:
         store.close()
 
 
-def _planned(store: str, plan: Plan, say: Callable[[str], None]) -> Report:
-    for line in plan.lines or [f"{store}: {UP_TO_DATE}"]:
-        say(line)
+def _planned(store: str, plan: Plan, teller: Teller) -> Report:
+    teller.tell_plan(store, plan)
     return {"pending": [change.summary for change in plan.changes], "refused": list(plan.refusals)}
 
 
-def _applied(store: str, plan: Plan, migrate: Callable[[], list[str]], say: Callable[[str], None]) -> Report:
-    report = _planned(store, plan, say)
+def _applied(store: str, plan: Plan, migrate: Callable[[], list[str]], teller: Teller) -> Report:
+    report = _planned(store, plan, teller)
     plan.check()
     return {"done": migrate(), **report, "pending": []}

@@ -12,6 +12,7 @@ from pytest_django import Settings
 from paperdesk.embedded.ports import free_port
 from results.stores.clickhouse import ClickHouse
 from results.stores.gate import Gate
+from results.stores.schema import TABLES
 
 
 @pytest.fixture
@@ -50,6 +51,19 @@ def test_migrate_makes_both_stores_and_a_second_time_finds_nothing_to_do(stores:
     assert run("migrate") == (0, "DuckDB: up to date\nClickHouse: up to date\n")
     status, report = run_json("status")
     assert (status, report["ok"], report["duckdb"]["seq"], report["clickhouse"]["seq"]) == (0, True, 0, 0)
+
+
+def test_a_brief_migration_counts_what_it_made_and_is_silent_when_that_is_nothing(stores: Settings) -> None:
+    status, text = run("migrate", "--brief")
+    assert status == 0
+    counts = {"DuckDB": len(TABLES) + 2, "ClickHouse": len(TABLES) + 1}  # their own: watermark, rejected entry; marks
+    assert text == "".join(f"{store}: {count} tables made\n" for store, count in counts.items())
+    assert run("migrate", "--brief") == (0, "")
+    alter(stores, "ALTER TABLE trade_result_log DROP COLUMN commission")
+    alter(stores, "DROP VIEW trade_result")
+    assert run("migrate", "--brief") == (0, "DuckDB: 1 column added or changed\n")
+    alter(stores, "DROP VIEW trade_result")
+    assert run("migrate", "--brief") == (0, "DuckDB: 1 view made\n")
 
 
 def test_dry_run_prints_the_same_plan_and_changes_nothing(stores: Settings) -> None:
