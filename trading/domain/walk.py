@@ -35,15 +35,20 @@ class Walk(msgspec.Struct, frozen=True):
 def walk(
     levels: Iterable[tuple[Decimal, Decimal]], quantity: Decimal, side: Side, limit: Decimal | None = None
 ) -> Walk:
-    """Take up to `quantity` from the levels, none of them worse than `limit`."""
+    """Take up to `quantity` from the levels, none of them worse than `limit`.
+
+    It asks for no level beyond the one that fills it: to a book that knows only its best one, the others cost a sort.
+    """
     filled, cost, taken = ZERO, ZERO, []
     for price, available in levels:
-        if filled >= quantity or (limit is not None and is_worse(side, price, limit)):
+        if limit is not None and is_worse(side, price, limit):
             break
         part = min(available, quantity - filled)
         if part > 0:
             filled, cost = filled + part, cost + part * price
             taken.append((price, part))
+        if filled >= quantity:
+            break
     return Walk(filled, cost, tuple(taken))
 
 

@@ -20,6 +20,7 @@ from trading.domain.queue import advance, join, progress_fraction
 from trading.domain.spread import FundingTerm, funding_expected_fraction
 from trading.domain.strategy import Pair, Strategy
 from trading.domain.trades import MOVES, Trade, TradeStatus
+from trading.domain.walk import walk
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -70,6 +71,12 @@ def test_a_print_through_the_price_fills_whatever_the_depth() -> None:
 def test_a_print_of_the_own_side_or_short_of_the_price_does_not_count(price: str, aggressor: str) -> None:
     queue = join(D(100), D(10), D("0.2"))
     assert advance(queue, Side.BUY, D(price), D(50), aggressor) is queue
+
+
+def test_a_walk_asks_for_no_level_beyond_the_one_that_fills_it() -> None:
+    levels = iter([(D(100), D(2)), (D(101), D(3)), (D(102), D(9))])
+    assert walk(levels, D(5), Side.BUY).taken == ((D(100), D(2)), (D(101), D(3)))
+    assert next(levels) == (D(102), D(9))
 
 
 def test_progress_is_the_share_of_the_volume_that_is_needed() -> None:
