@@ -106,9 +106,10 @@ _OF_LEVELS = b'0123456789."[],:a}'  # what the end of a diff, from its bids on, 
 def parse_ticker(body: bytes, instrument: str, latest_us: int) -> MarketEvent | str:
     """`@bookTicker`: the best bid and ask."""
     data = _decode_ticker(body).data
-    if not f"{data.b}{data.B}{data.a}{data.A}".replace(".", "").isdecimal():
-        _check_numbers((data.b, data.B, data.a, data.A))
-    return TopOfBook(instrument, data.E * 1_000 or latest_us, data.b, data.B, data.a, data.A)
+    bid, bid_quantity, ask, ask_quantity = data.b, data.B, data.a, data.A
+    if not f"{bid}{bid_quantity}{ask}{ask_quantity}".replace(".", "").encode().isdigit():
+        _check_numbers((bid, bid_quantity, ask, ask_quantity))
+    return TopOfBook(instrument, data.E * 1_000 or latest_us, bid, bid_quantity, ask, ask_quantity)
 
 
 def parse_diff(body: bytes, instrument: str, latest_us: int) -> MarketEvent | str:
@@ -124,7 +125,7 @@ def parse_trade(body: bytes, instrument: str, latest_us: int) -> MarketEvent | s
     data = _decode_trade(body).data
     if data.X != "MARKET":
         return NOT_A_MARKET_PRINT
-    if not f"{data.p}{data.q}".replace(".", "").isdecimal():
+    if not f"{data.p}{data.q}".replace(".", "").encode().isdigit():
         _check_numbers((data.p, data.q))
     return Print(instrument, data.E * 1_000, data.t, data.p, data.q, "sell" if data.m else "buy")
 

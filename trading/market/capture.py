@@ -21,7 +21,6 @@ from trading.domain.events import MarketEvent
 from trading.domain.instruments import Instrument
 from trading.market.binance import (
     Parse,
-    Sorted,
     parse_of_stream,
     parse_snapshot,
     sort_message,
@@ -41,6 +40,8 @@ CLOCKS_APART_US_MAX = 86_400_000_000
 UNTIMED_MAX = 10_000
 LINES_SNIFFED_MAX = 2_000
 LINE_SHOWN_BYTES = 60
+
+Route = tuple[str, Parse]  # the instrument, and who parses
 
 _FILE_NAME = re.compile(r"^binance-(?P<market>spot|usdm)-(?P<symbol>[a-z0-9]+)\b")
 _VENUE_OF_MARKET = {"spot": "binance", "usdm": "binanceusdm"}
@@ -87,94 +88,84 @@ class Capture:
         self._latest_us = 0
         self._floor_us = 1
         self._untimed: list[MarketEvent] = []
-        self._routes: dict[bytes, tuple[str, Parse]] = {}
+        self._routes: dict[bytes, Route] = {}  # by how the messages of a stream begin
 
     def _events(self, lines: list[bytes]) -> list[MarketEvent]:
+        """The events of some lines. Every line of a replay comes by here, so the usual kind is told by one look-up."""
         events: list[MarketEvent] = []
-        for number, line in enumerate(lines, self.lines.lines_read + 1):
-            try:
-                event = self._parsed(line)
-            except (msgspec.DecodeError, CaptureError) as error:
-                raise CaptureError(f"{self.path}: line {number}: {error}") from None
-            if event is None:
-                continue
-            event_us = event.event_us
-            if event_us > self._latest_us:
-                if event_us - self._latest_us > LEAP_US:
-                    self._check_leap(event_us, line, number)
-                self._advance(event_us, events)
-            elif event_us < self._floor_us:
-                event = self._moved_up(event)
-                if event is None:
+        known, number = self._routes, self.lines.lines_read
+        try:
+            for line in lines:
+                number += 1
+                route, body = known.get(line[RECEIVE_DIGITS : line.find(b'"', STREAM_START)]), line[BODY_START:]
+                if route is None or not line[:RECEIVE_DIGITS].isdigit():
+                    route, body = self._sorted(line)
+                    if route is None:
+                        continue
+                instrument, parse = route
+                event = parse(body, instrument, self._latest_us)
+                if isinstance(event, str):
+                    self.skipped[event] += 1
                     continue
-            events.append(event)
+                event_us = event.event_us
+                if event_us > self._latest_us:
+                    self._advance(event_us, line, events)
+                elif event_us < self._floor_us:
+                    if not event_us:
+                        self._wait(event)
+                        continue
+                    self.late += 1
+                    event = msgspec.structs.replace(event, event_us=self._floor_us)
+                events.append(event)
+        except (msgspec.DecodeError, CaptureError) as error:
+            raise CaptureError(f"{self.path}: line {number}: {error}") from None
         self.messages += len(lines) - lines.count(b"")
         return events
 
-    def _check_leap(self, event_us: int, line: bytes, number: int) -> None:
-        """An event time that is far from the receive time is garbled; taken as it is, it would end the replay there."""
-        received_us = int(line.partition(b" ")[0]) // 1_000
-        if abs(event_us - received_us) > CLOCKS_APART_US_MAX:
-            raise CaptureError(f"{self.path}: line {number}: event time {event_us // 1_000} ms is more than a day off")
-
-    def _parsed(self, line: bytes) -> MarketEvent | None:
-        """The event of a line, None (and counted) if it is none."""
-        if line[RECEIVE_DIGITS:STREAM_START] == STREAM_MARK and line[:RECEIVE_DIGITS].isdigit():
-            stream, body = line[STREAM_START : line.find(b'"', STREAM_START)], line[BODY_START:]
-        elif (message := self._sorted(line)) is not None:
-            stream, body = message.stream.encode(), message.body
-        else:
-            return None
-        route = self._routes.get(stream) or self._route(stream)
-        if route is None:
-            return None
-        event = route[1](body, route[0], self._latest_us)
-        if type(event) is str:
-            self.skipped[event] += 1
-            return None
-        return event  # type: ignore[return-value]
-
-    def _sorted(self, line: bytes) -> Sorted | None:
-        """What a line is that does not begin like a combined stream's; None for an empty or unknown one."""
+    def _sorted(self, line: bytes) -> tuple[Route | None, bytes]:
+        """Who parses a line, and its message; nobody (and the kind is counted) if it is empty or not understood."""
         receive, space, body = line.partition(b" ")
         if not line:
-            return None
+            return None, b""
         if not space or not receive.isdigit():
             raise CaptureError(f"no receive time in nanoseconds before the message: {_shown(line)}")
+        if line[RECEIVE_DIGITS:STREAM_START] == STREAM_MARK:
+            return self._route(line[STREAM_START : line.find(b'"', STREAM_START)]), body
         message = sort_message(body)
         if isinstance(message, str):
             self.unknown[message] += 1
-            return None
-        return message
+            return None, b""
+        return self._route(message.stream.encode()), message.body
 
-    def _route(self, stream: bytes) -> tuple[str, Parse] | None:
-        name = stream.decode(errors="replace")
-        symbol, parse = parse_of_stream(name) if name else (self.symbol, parse_snapshot)
-        if parse is None:
-            self.unknown[f"stream {name}"] += 1
-            return None
-        if symbol is None:
-            raise CaptureError("a depth snapshot without a symbol, in the file's name or in an earlier message")
-        self._routes[stream] = (f"{self.venue}:{symbol}", parse)
-        return self._routes[stream]
+    def _route(self, stream: bytes) -> Route | None:
+        """Who parses the messages of a stream (empty: a snapshot); None, and counted, if nobody does."""
+        head = STREAM_MARK + stream
+        if head not in self._routes:
+            name = stream.decode(errors="replace")
+            symbol, parse = parse_of_stream(name) if name else (self.symbol, parse_snapshot)
+            if parse is None:
+                self.unknown[f"stream {name}"] += 1
+                return None
+            if symbol is None:
+                raise CaptureError("a depth snapshot without a symbol, in the file's name or in an earlier message")
+            self._routes[head] = (f"{self.venue}:{symbol}", parse)
+        return self._routes[head]
 
-    def _advance(self, event_us: int, events: list[MarketEvent]) -> None:
+    def _advance(self, event_us: int, line: bytes, events: list[MarketEvent]) -> None:
         """A new latest event time. Messages that waited for the first one take it."""
+        if event_us - self._latest_us > LEAP_US:
+            _require_near(event_us, line)
         self._latest_us = event_us
         self._floor_us = max(event_us - self._window_us, 1)
         if self._untimed:
             events += (msgspec.structs.replace(event, event_us=event_us) for event in self._untimed)
             self._untimed.clear()
 
-    def _moved_up(self, event: MarketEvent) -> MarketEvent | None:
-        """The event at the earliest time that is still allowed; None if it has to wait for the first time."""
-        if event.event_us:
-            self.late += 1
-            return msgspec.structs.replace(event, event_us=self._floor_us)
+    def _wait(self, event: MarketEvent) -> None:
+        """Keeps an event that has no time for the first time of the file."""
         if len(self._untimed) >= UNTIMED_MAX:
             raise CaptureError(f"{UNTIMED_MAX} messages and no event time among them")
         self._untimed.append(event)
-        return None
 
     def _identity(self, source: Source) -> tuple[str, str | None]:
         """(venue, symbol of snapshots) by what is given, the file's name, and the first messages that tell."""
@@ -193,6 +184,13 @@ class Capture:
         if venue is None:
             raise CaptureError(f"{path}: neither name nor content tells the venue; write VENUE={path}")
         return venue, symbol
+
+
+def _require_near(event_us: int, line: bytes) -> None:
+    """An event time that is far from the receive time is garbled; taken as it is, it would end the replay there."""
+    received_us = int(line.partition(b" ")[0]) // 1_000
+    if abs(event_us - received_us) > CLOCKS_APART_US_MAX:
+        raise CaptureError(f"event time {event_us // 1_000} ms is more than a day off")
 
 
 def _told(line: bytes) -> tuple[str | None, str | None]:
