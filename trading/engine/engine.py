@@ -26,7 +26,7 @@ from trading.engine.entries import Entries
 from trading.engine.exits import Exits
 from trading.engine.latency import DeclaredLatency, Latency
 from trading.engine.leg_outs import LegOuts
-from trading.engine.markets import UNKNOWN_ASK, Market, markets_of
+from trading.engine.markets import Market, markets_of
 from trading.engine.paper_exchange import PaperExchange
 from trading.engine.portfolio import NOT_LOADED, SWITCHED_OFF, Listener, Portfolio, TransitionStore
 from trading.engine.publication import Publication, QuoteStore
@@ -39,7 +39,6 @@ from trading.stores.errors import StepConflict, StepRefused, WireError
 
 WHOLE = "0/1"  # the only shard of a desk that is not divided
 OVERSLEPT_US = 600 * MICROSECONDS  # a machine that slept for a night does not catch up on its samples
-BPS_OF_MID = 20_000.0  # (a - b) / (a + b) of two prices, as basis points of their mid
 
 
 def _ignore(prefix: str, before: Trade | None, after: Trade) -> None:
@@ -219,22 +218,25 @@ class Engine:
         market = self.markets.get(event.instrument)
         if market is None:
             return
-        self._update_book(market, event)
-        market.bid, market.ask = float(event.bid), float(event.ask) or UNKNOWN_ASK  # 0: an empty side
+        if market.book.show_top(event):
+            market.reprice(event)
+        market.changed = True
+        if market.liquidity.taken or market.waiting:
+            self._offer(market, event)
         for signal in market.signals:
-            bid, ask = signal.short.bid, signal.long.ask
-            if (bid - ask) / (bid + ask) * BPS_OF_MID >= signal.lowest_screen_bps:
+            if signal.spread_bps >= signal.lowest_screen_bps:
                 for watcher in signal.watchers:
                     self._entries.consider(watcher, self.now_us)
 
     def _on_depth(self, event: BookDiff | BookSnapshot | FeedGap) -> None:
         market = self.markets.get(event.instrument)
         if market is not None:
-            self._update_book(market, event)
+            market.book.apply(event)
+            market.changed = True
+            self._offer(market, event)
 
-    def _update_book(self, market: Market, event: TopOfBook | BookDiff | BookSnapshot | FeedGap) -> None:
-        market.book.apply(event)
-        market.changed = True
+    def _offer(self, market: Market, event: TopOfBook | BookDiff | BookSnapshot | FeedGap) -> None:
+        """Lets those who wait have what the event has brought to the book."""
         if market.liquidity.taken:
             market.liquidity.release(event)
         if market.waiting:

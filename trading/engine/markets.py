@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trading.domain.events import FundingRate
+from trading.domain.events import FundingRate, TopOfBook
 from trading.domain.instruments import Instrument, Venue
 from trading.domain.spread import FundingTerm
 from trading.domain.strategy import Desk
@@ -78,6 +78,12 @@ class Market:
         """Takes in new settings of the instrument and its venue; book, orders and funding stay."""
         self.instrument, self.venue = instrument, venue
         self.book.grow_stale_after(venue.book_age_us_max)
+
+    def reprice(self, top: TopOfBook) -> None:
+        """Takes in other best prices, for the signals of its pairs."""
+        self.bid, self.ask = float(top.bid), float(top.ask) or UNKNOWN_ASK  # 0: an empty side
+        for signal in self.signals:
+            signal.look()
 
     @property
     def funding_term(self) -> FundingTerm | None:

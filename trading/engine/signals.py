@@ -18,6 +18,7 @@ from trading.domain.units import BPS, MICROSECONDS, ZERO
 from trading.engine.markets import Market
 from trading.engine.portfolio import PairKey, Portfolio
 
+BPS_OF_MID = 20_000.0  # (a - b) / (a + b) of two prices, as basis points of their mid
 SCREEN_SLACK_BPS = 1e-6  # floats must never hide what the exact decision would take
 
 
@@ -89,13 +90,19 @@ class Watcher:
 class PairSignal:
     """A pair of instruments and the strategies that watch it."""
 
-    __slots__ = ("long", "lowest_screen_bps", "short", "watchers")
+    __slots__ = ("long", "lowest_screen_bps", "short", "spread_bps", "watchers")
 
     def __init__(self, long: Market, short: Market) -> None:
         self.long = long
         self.short = short
         self.watchers: list[Watcher] = []
         self.lowest_screen_bps = math.inf
+        self.look()
+
+    def look(self) -> None:
+        """Works out anew the spread to be screened, from the prices that its markets show."""
+        bid, ask = self.short.bid, self.long.ask
+        self.spread_bps = (bid - ask) / (bid + ask) * BPS_OF_MID
 
     def sample(self, now_us: int) -> None:
         """The second's work: baselines take in the spread, and each watcher's level is set anew."""

@@ -59,13 +59,26 @@ class Book:
         """Takes in one event of this instrument; prints and funding rates do not change a book."""
         kind = type(event)
         if kind is TopOfBook:
-            self._apply_top(event)  # type: ignore[arg-type]
+            self.show_top(event)  # type: ignore[arg-type]
         elif kind is BookDiff:
             self._apply_diff(event)  # type: ignore[arg-type]
         elif kind is BookSnapshot:
             self._apply_snapshot(event)  # type: ignore[arg-type]
         elif kind is FeedGap:
             self._apply_gap(event.reason)  # type: ignore[union-attr]
+
+    def show_top(self, event: TopOfBook) -> bool:
+        """Takes in a top of book, the most frequent event by far; whether it has other prices than the one before."""
+        before = self._top
+        self._top = event
+        self.event_us = event.event_us
+        self._top_rules_until_us = event.event_us + TOP_LAG_US_MAX
+        if self._gapped and not self._has_depth:
+            self._gapped = False
+        if before is not None and before.bid == event.bid and before.ask == event.ask:
+            return False
+        self._quote_known = False
+        return True
 
     def grow_stale_after(self, age_us_max: int) -> None:
         """Sets anew how old the book may be, in microseconds."""
@@ -126,26 +139,13 @@ class Book:
 
     def levels(self, side: Side) -> Iterator[tuple[Decimal, Decimal]]:
         """(price, quantity) of the bids (`buy`) or asks (`sell`), best first, quantities above zero."""
-        self._settle()
         best = self._top_level(side)
-        if best is None:
-            yield from self._ladder(side).levels()
-            return
-        if best[1]:
-            yield best
+        if best is not None and best[1]:
+            yield best  # most orders need no more
+        self._settle()
         for price, quantity in self._ladder(side).levels():
-            if price != best[0] and not _is_better(side, price, best[0]):
+            if best is None or not (price == best[0] or _is_better(side, price, best[0])):
                 yield price, quantity
-
-    def _apply_top(self, event: TopOfBook) -> None:
-        before = self._top
-        self._top = event
-        self.event_us = event.event_us
-        self._top_rules_until_us = event.event_us + TOP_LAG_US_MAX
-        if before is None or before.bid != event.bid or before.ask != event.ask:
-            self._quote_known = False
-        if self._gapped and not self._has_depth:
-            self._gapped = False
 
     def _apply_diff(self, event: BookDiff) -> None:
         self.event_us = event.event_us

@@ -59,7 +59,7 @@ def quiet_scene(**changes: Any) -> Scene:
 def test_a_lower_threshold_enters_at_the_next_top_of_book() -> None:
     scene = quiet_scene()
     scene.engine.retune(changed(scene.desk, entry_threshold_bps=D(20)))
-    scene.top(3110, BETA, "50200.0", "50211.0")
+    scene.top(3110, BETA, "50200.0", "50210.0")  # the prices of before
     assert len(scene.store.open) == 1
 
 
