@@ -1,7 +1,6 @@
 """The web process: HTTP by Django, WebSockets by Channels for signed-in users of an allowed origin."""
 
 import os
-import warnings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paperdesk.settings")
 
@@ -13,9 +12,6 @@ from django.core.asgi import get_asgi_application
 http = get_asgi_application()  # sets Django up: whatever imports models comes after this line
 
 from trading.routing import websocket_urlpatterns  # noqa: E402
-
-# WhiteNoise streams small static files from memory; Django would warn of it at every file.
-warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
 application = ProtocolTypeRouter(
     {

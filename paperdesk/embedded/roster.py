@@ -108,11 +108,7 @@ def _worker(queue: str, environment: Mapping[str, str]) -> Program:
 
 
 def _web(port: int) -> list[str]:
-    """The web; a browser that is gone is noticed within 40 s, and open pages hold up a stop for at most 2 s.
-
-    Django warns that whitenoise reads files in a thread; they are small.
-    """
-    warnings = "ignore:StreamingHttpResponse must consume synchronous iterators"
+    """The web; a browser that is gone is noticed within 40 s, and open pages hold up a stop for at most 2 s."""
     options = {
         "--host": LOCAL,
         "--port": str(port),
@@ -123,8 +119,7 @@ def _web(port: int) -> list[str]:
         "--timeout-graceful-shutdown": "2",
     }
     words = [word for pair in options.items() for word in pair]
-    uvicorn = [PYTHON, "-W", warnings, "-m", "uvicorn", *words]
-    return [*uvicorn, "--no-access-log", "--no-server-header", "paperdesk.asgi:application"]
+    return [PYTHON, "-m", "uvicorn", *words, "--no-access-log", "--no-server-header", "paperdesk.asgi:application"]
 
 
 def _pings(port: int) -> bool:

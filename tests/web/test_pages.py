@@ -226,3 +226,16 @@ def test_cost_wears_the_colour_of_a_loss_and_a_rebate_that_of_a_gain() -> None:
 @pytest.mark.parametrize("form", [figures.usd, figures.usd_signed, figures.bps, figures.digits, figures.instant])
 def test_no_value_is_a_dash(form: Callable[[None], str]) -> None:
     assert plain(form(None)).strip() == "–"
+
+
+def test_static_files_are_no_streams_and_have_their_type_and_age(client: Client) -> None:
+    first = client.get("/static/css/base.css")
+    assert (first.status_code, first.streaming, first["Content-Type"]) == (200, False, 'text/css; charset="utf-8"')
+    assert first.content == (BASE_DIR / "static" / "css" / "base.css").read_bytes()
+    assert "max-age" in first["Cache-Control"]
+    again = client.get("/static/css/base.css", headers={"If-Modified-Since": first["Last-Modified"]})
+    assert (again.status_code, again.content, "Content-Type" in again) == (304, b"", False)
+    part = client.get("/static/css/base.css", headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.content) == (206, first.content[2:5])
+    assert client.head("/static/css/base.css").content == b""
+    assert client.post("/static/css/base.css").status_code == 405
