@@ -223,7 +223,7 @@ TRADE = (
         "usd_signed",
         "USD",
         "What closing now would give, after fees and funding.",
-        "No price that is fresh enough on one leg, or nothing is filled yet.",
+        "No price that is fresh enough on one leg.",
     ),
     Term(
         "unrealised_bps",
@@ -231,7 +231,7 @@ TRADE = (
         "bps_signed",
         "bps",
         "The same in basis points of the position size.",
-        "No price that is fresh enough on one leg, or nothing is filled yet.",
+        "No price that is fresh enough on one leg.",
     ),
     Term(
         "queue",

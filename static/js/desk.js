@@ -1,6 +1,7 @@
 // The live desk: puts each snapshot of the stream on the page.
 
 import { EquityLine } from "./equity.js";
+import { marketsById, unmarkedWords, withMarkWords } from "./marks.js";
 import { withQueueWords } from "./queue.js";
 import { Status } from "./status.js";
 import { Stream } from "./stream.js";
@@ -17,8 +18,8 @@ const portfolios = new Map();
 const market = new Rows(byId("market"), "market-item", byId("market").firstElementChild);
 const comparison = new Rows(byId("comparison").querySelector("tbody"), "comparison-row");
 
-const tradeRow = (trade) => ({
-  ...withQueueWords(trade),
+const tradeRow = (trade, markets) => ({
+  ...withQueueWords(withMarkWords(trade, markets)),
   href: tradeHref(trade.id),
   venues: `${trade.long_exchange} / ${trade.short_exchange}`,
 });
@@ -53,25 +54,27 @@ class PortfolioSection {
     return at_us - this.seen_us > ABSENT_SECONDS_MAX * 1e6;
   }
 
-  update(portfolio, at_us) {
+  update(portfolio, at_us, markets) {
     this.seen_us = at_us;
-    const trades = portfolio.trades ?? [];
+    const trades = (portfolio.trades ?? []).map((trade) => tradeRow(trade, markets));
     const total = portfolio.trades_total ?? trades.length;
     const shown = total > trades.length ? `${trades.length} of ${total} shown` : trades.length ? String(total) : " ";
     this.comparable = { ...portfolio, anchor: `#portfolio-${portfolio.prefix}` };
     const standing = portfolio.standing || " ";
-    this.view.update({ ...portfolio, standing, trades_shown: shown, leg_out_rate: legOutRate(portfolio.metrics) });
+    const leg_out_rate = legOutRate(portfolio.metrics);
+    this.view.update({ ...portfolio, standing, trades_shown: shown, leg_out_rate, unmarked: unmarkedWords(trades) });
     this.equity.add(at_us, portfolio.equity_usd);
-    this.lists.trades.update(trades.map(tradeRow), (trade) => trade.id);
+    this.lists.trades.update(trades, (trade) => trade.id);
     this.lists.exits.update((portfolio.metrics?.recent_exits ?? []).map(exitRow), (exit) => exit.trade_id);
     this.lists.leg_outs.update((portfolio.leg_outs ?? []).map(legOutRow), (event) => `${event.trade_id} ${event.timestamp}`);
   }
 }
 
 function showPortfolios(snapshot) {
+  const markets = marketsById(snapshot);
   for (const portfolio of snapshot.portfolios) {
     if (!portfolios.has(portfolio.prefix)) portfolios.set(portfolio.prefix, new PortfolioSection(portfolio));
-    portfolios.get(portfolio.prefix).update(portfolio, snapshot.at_us);
+    portfolios.get(portfolio.prefix).update(portfolio, snapshot.at_us, markets);
   }
   for (const [prefix, section] of portfolios) {
     if (!section.isGone(snapshot.at_us)) continue;
@@ -90,7 +93,11 @@ function showMarkets(markets) {
     }),
     (row) => row.instrument,
   );
-  for (const row of markets) market.views.get(row.instrument).root.dataset.state = row.state;
+  for (const row of markets) {
+    const { root } = market.views.get(row.instrument);
+    root.dataset.state = row.state;
+    root.title = row.reason ? `${row.instrument} is ${row.state}: ${row.reason}` : "";
+  }
 }
 
 const status = new Status(() => stream.retryNow());

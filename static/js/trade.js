@@ -1,5 +1,6 @@
 // The page of an open trade: its live figures, from the same stream as the desk.
 
+import { marketsById, withMarkWords } from "./marks.js";
 import { withQueueWords } from "./queue.js";
 import { Status } from "./status.js";
 import { Stream } from "./stream.js";
@@ -16,7 +17,7 @@ function show(snapshot) {
   const isComplete = snapshot.portfolios.every(({ trades, trades_total }) => (trades_total ?? 0) <= (trades ?? []).length);
   movedOn.hidden = Boolean(trade) || !isComplete;
   section.classList.toggle("is-over", !movedOn.hidden);
-  if (trade) view.update(withQueueWords(trade));
+  if (trade) view.update(withQueueWords(withMarkWords(trade, marketsById(snapshot))));
 }
 
 const status = new Status(() => stream.retryNow());

@@ -1,7 +1,9 @@
 // A piece of the page made from a <template>: its parts with data-field show the values of an object.
 //
 // data-field="daily.win_rate"  where the value is      data-form="ratio"  how it is shown (format.js)
-// data-why="..."               title when there is none
+// data-none="unknown"          text when there is none (a dash)
+// data-why="..."               title when there is none; data-why-field="unmarked": the field with a better one
+// data-optional                hidden when there is none
 // data-href="href"             field with the address of a link
 // data-mirror="is"             the value goes into data-is, too, for the style sheet
 // A documented figure whose name stands in its object's list `undefined` has no value (it is 0 on the wire).
@@ -28,7 +30,10 @@ function paint(node, source) {
     return;
   }
   const { text, tone, isKnown } = show(value, node.dataset.form);
-  write(node, text, isKnown ? "" : node.dataset.why || "");
+  const { none, why, whyField } = node.dataset;
+  if (isKnown) write(node, text, "");
+  else write(node, none || text, (whyField && valueAt(source, whyField)) || why || "");
+  if ("optional" in node.dataset) node.hidden = !isKnown;
   node.classList.toggle("gain", tone === "gain");
   node.classList.toggle("loss", tone === "loss");
   node.classList.toggle("unknown", !isKnown);

@@ -178,6 +178,36 @@ def test_undefined_figure_is_a_dash_that_says_why(desk: Desk) -> None:
     expect(field(page, "metrics.utilization_pct")).to_have_text("57.5")
 
 
+def test_a_book_that_is_not_in_order_and_what_it_leaves_unknown_say_why(desk: Desk, redis_client: redis.Redis) -> None:
+    reason = "the feed has a gap: 3 messages are missing"
+    markets = [
+        {"instrument": "binance:BTCUSDT", "bid": "1", "ask": "2", "age_ms": 9, "state": "ok", "reason": ""},
+        {"instrument": "bybit:BTCUSDT", "bid": "1", "ask": "2", "age_ms": 9, "state": "gapped", "reason": reason},
+    ]
+    unknown = {"unrealised_usd": None, "unrealised_bps": None, "spread_now_bps": None}
+    trades = [snapshots.trade(**unknown), snapshots.trade(id="b", short_exchange="okx", **unknown)]
+    desk.publish(snapshots.portfolio(unrealised_usd=None, trades=[*trades, snapshots.trade(id="c")]), markets=markets)
+    page = desk.logged_in("/")
+    fine, gapped = page.locator("#market li").all()
+    expect(gapped).to_have_attribute("title", f"bybit:BTCUSDT is gapped: {reason}")
+    expect(gapped.get_by_text(reason)).to_be_visible()
+    expect(fine.locator(".why")).to_be_hidden()
+    first, second, third = page.locator(".trades tbody tr").all()
+    expect(first.locator('[data-field="unrealised_usd"]')).to_have_text("unknown")
+    expect(first.locator('[data-field="unrealised_usd"]')).to_have_attribute("title", f"bybit gapped: {reason}")
+    expect(first.locator(".venues").get_by_text(f"bybit gapped: {reason}")).to_be_visible()
+    expect(second.locator(".venues")).to_contain_text("okx: no price has come")
+    expect(third.locator(".unmarked")).to_be_hidden()
+    expect(field(page, "unrealised_usd")).to_have_text("unknown")
+    expect(page.get_by_text("The P&L of 2 of 3 open trades is unknown, for instance BTCUSDT: bybit g")).to_be_visible()
+    redis_client.set(f"strategy:trades:active:{snapshots.TRADE_ID}", ACTIVE_TRADE.read_bytes())
+    page.goto(f"{desk.address}/trades/{snapshots.TRADE_ID}/")
+    expect(page.locator('#now [data-field="unrealised_usd"]')).to_have_text("unknown")
+    expect(page.locator("#now").get_by_role("status")).to_have_text(f"bybit gapped: {reason}")
+    desk.publish()
+    expect(page.locator("#now").get_by_role("status")).to_be_hidden()
+
+
 def test_alarm_and_a_follower_that_is_away_stand_in_words(desk: Desk) -> None:
     away = {"lag": 312, "age_ms": 64_000, "error": "connection refused", "since_us": 1}
     fine = {"lag": 0, "age_ms": 900, "error": None}

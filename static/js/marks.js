@@ -1,0 +1,31 @@
+// Why a trade cannot be marked: what is wrong with the books of its legs, in words.
+
+import { age } from "./format.js";
+
+export const marketsById = (snapshot) => new Map((snapshot.markets ?? []).map((market) => [market.instrument, market]));
+
+function troubleOf(venue, symbol, markets) {
+  const market = markets.get(`${venue}:${symbol}`);
+  if (!market) return `${venue}: no price has come`;
+  return market.state === "ok" ? "" : `${venue} ${market.state}: ${market.reason || "no price to mark with"}`;
+}
+
+// A book that is in order may still have a quote that was too old for the monitor.
+function oldest(trade, markets) {
+  const ages = [trade.long_exchange, trade.short_exchange].map((venue) => markets.get(`${venue}:${trade.symbol}`).age_ms);
+  return `no fresh price; the older one came ${age(Math.max(...ages))} ago`;
+}
+
+export function withMarkWords(trade, markets) {
+  if (trade.unrealised_usd !== null && trade.spread_now_bps !== null) return { ...trade, unmarked: null };
+  const troubles = [trade.long_exchange, trade.short_exchange].map((venue) => troubleOf(venue, trade.symbol, markets));
+  return { ...trade, unmarked: troubles.filter(Boolean).join("; ") || oldest(trade, markets) };
+}
+
+// One sentence for a portfolio, null while each of its trades has marks.
+export function unmarkedWords(trades) {
+  const unmarked = trades.filter((trade) => trade.unmarked);
+  if (unmarked.length === 0) return null;
+  const [first] = unmarked;
+  return `The P&L of ${unmarked.length} of ${trades.length} open trades is unknown, for instance ${first.symbol}: ${first.unmarked}.`;
+}
