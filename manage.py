@@ -6,11 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-from django.core.management import execute_from_command_line
+from django.core.management import CommandError, execute_from_command_line
 
 from paperdesk.errors import PaperDeskError
 
 INTERRUPTED = 130
+WRONG_ARGUMENTS = 2
+NOBODY_READS = 141  # as by SIGPIPE
 
 
 def main(arguments: list[str]) -> None:
@@ -23,8 +25,15 @@ def main(arguments: list[str]) -> None:
         os.environ["PAPERDESK_DATA"] = str(Path(data.data).resolve())
     try:
         execute_from_command_line(arguments)
+        sys.stdout.flush()
+    except CommandError as error:
+        sys.stderr.write(f"{error} (see manage.py {arguments[1]} --help)\n")
+        sys.exit(WRONG_ARGUMENTS)
     except PaperDeskError as error:
         sys.exit(f"Error: {error}")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has nowhere to go
+        sys.exit(NOBODY_READS)
     except KeyboardInterrupt:
         sys.stderr.write("stopped by Ctrl-C\n")
         sys.exit(INTERRUPTED)

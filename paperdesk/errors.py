@@ -2,7 +2,11 @@
 
 from results.domain.errors import PaperDeskError
 
-__all__ = ["ConfigurationError", "PaperDeskError"]
+__all__ = ["CommandFailed", "ConfigurationError", "PaperDeskError"]
+
+
+class CommandFailed(PaperDeskError):
+    """A command could not do, or did not find well, what it was asked about; the sentence is for whoever typed it."""
 
 
 class ConfigurationError(PaperDeskError):

@@ -20,16 +20,23 @@ earlier strategy that it does not state itself, so that any number of portfolios
 Numbers are exact, with at most 12 decimals. A value that is not allowed is refused with an error that names whose it
 is, the field and the value.
 """
-SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
-    ("`[[strategies]]`: one portfolio each", Strategy),
-    ("`[[venues]]`", Venue),
-    ("`[[instruments]]`", Instrument),
-)
+SECTIONS: dict[str, tuple[str, type[msgspec.Struct]]] = {
+    "strategies": ("`[[strategies]]`: one portfolio each", Strategy),
+    "venues": ("`[[venues]]`", Venue),
+    "instruments": ("`[[instruments]]`", Instrument),
+}
 
 
 def guide() -> str:
     """The whole page, Markdown."""
-    return "\n".join([HEAD, *(section(title, kind) for title, kind in SECTIONS)])
+    return "\n".join([HEAD, *(section(title, kind) for title, kind in SECTIONS.values())])
+
+
+def as_json() -> dict[str, Any]:
+    """The same as objects, by table; decimals are text."""
+    found = {name: settings_of(kind) for name, (_, kind) in SECTIONS.items()}
+    told: dict[str, Any] = msgspec.to_builtins(found)
+    return told
 
 
 def section(title: str, kind: type[msgspec.Struct]) -> str:

@@ -1,5 +1,6 @@
 """Commands as a person types them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -24,3 +25,32 @@ def bare(data: Path) -> dict[str, str]:
     ours = {"REDIS_URL", "CLICKHOUSE_URL", "DATABASE_URL", "DUCKDB_PATH"}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     return {**kept, "PAPERDESK_DATA": str(data)}
+
+
+# Commands one after the other: imports are most of what a command takes.
+SEVERAL = """
+import contextlib, io, json, sys
+import manage
+for line in sys.argv[1:]:
+    output, errors = io.StringIO(), io.StringIO()
+    status = 0
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            manage.main(["manage.py", *line.split()])
+        except SystemExit as ended:
+            status = ended.code
+    if isinstance(status, str):
+        errors.write(status + "\\n")
+        status = 1
+    print(json.dumps([status or 0, output.getvalue(), errors.getvalue()]))
+"""
+
+
+def manage_each(environment: Mapping[str, str], *lines: str) -> list[tuple[int, str, str]]:
+    """Run several command lines of `manage.py` in one process; the status, output and errors of each."""
+    command = [sys.executable, "-c", SEVERAL, *lines]
+    done = subprocess.run(
+        command, cwd=BASE_DIR, env=dict(environment), capture_output=True, text=True, timeout=2 * LAST_SECONDS_MAX
+    )
+    assert done.returncode == 0, done.stderr
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]

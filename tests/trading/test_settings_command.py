@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 
 from trading.config import DEFAULTS, Defaults, load_desk
+from trading.domain.errors import ConfigurationError
 from trading.models import Strategy
 from trading.settings_desk import current_desk, settings_version
 from trading.settings_file import toml_of
@@ -72,7 +73,7 @@ def test_an_import_tells_what_it_added_and_changed_and_a_second_one_changes_noth
 def test_what_is_wrong_is_one_sentence_and_changes_nothing(wrong: Path) -> None:
     said("import", "--defaults", "synthetic")
     for verb in ("import", "check"):
-        with pytest.raises(CommandError) as caught:
+        with pytest.raises(ConfigurationError) as caught:
             said(verb, str(wrong))
         assert str(caught.value) == f"{wrong}: {SENTENCE}"
         output = io.StringIO()
@@ -91,5 +92,5 @@ def test_a_check_looks_at_the_database_or_at_a_file_and_changes_neither() -> Non
     said("import", "--defaults", "synthetic")
     assert told("check") == {"ok": True, "venues": 3, "instruments": 15, "strategies": 2}
     Strategy.objects.filter(pk="strategy").update(entry_threshold_bps=Decimal(99999))  # past every check
-    with pytest.raises(CommandError, match=SENTENCE):
+    with pytest.raises(ConfigurationError, match=SENTENCE):
         said("check")

@@ -8,12 +8,12 @@ from typing import Any
 
 import psutil
 from django.conf import settings
-from django.core.management.base import CommandError
 from rich.console import Console
 from rich.table import Table
 
-from paperdesk.command import DeskCommand, seconds
+from paperdesk.command import DeskCommand, progress, seconds
 from paperdesk.embedded.desk_file import Desk, running_desk
+from paperdesk.errors import CommandFailed
 
 MEGABYTE = 1_000_000
 MEMORY_MB_MAX = 1500.0
@@ -25,14 +25,15 @@ class Command(DeskCommand):
     help = f"Measure the running desk; status 1 over {MEMORY_MB_MAX:.0f} MB or {CORES_MAX} cores."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true")
-        parser.add_argument("--seconds", type=seconds, default=DEFAULT_SECONDS, help="(default %(default)s)")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument("--seconds", type=seconds, default=DEFAULT_SECONDS, help="how long (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         desk = running_desk(settings.DATA)
         if desk is None:
-            raise CommandError(f"no desk runs on {settings.DATA}")
-        rows = measure(desk, options["seconds"])
+            raise CommandFailed(f"no desk runs on {settings.DATA}")
+        with progress(f"measuring for {options['seconds']:g} s", options["json"]):
+            rows = measure(desk, options["seconds"])
         total = {name: round(sum(row[name] for row in rows), 3) for name in ("rss_mb", "pss_mb", "cores")}
         ok = total["pss_mb"] <= MEMORY_MB_MAX and total["cores"] <= CORES_MAX
         if options["json"]:
@@ -40,7 +41,7 @@ class Command(DeskCommand):
         else:
             self._print(rows, total)
         if not ok:
-            raise CommandError(
+            raise CommandFailed(
                 f"{total['pss_mb']:.0f} MB and {total['cores']:.2f} cores; "
                 f"allowed are {MEMORY_MB_MAX:.0f} MB and {CORES_MAX} cores"
             )

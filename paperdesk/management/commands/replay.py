@@ -68,9 +68,9 @@ class Command(DeskCommand):
 
     def run(self, run: ReplayRun) -> Report:
         """Runs the replay on the configured servers."""
+        run.refuse_used_redis()
         call_command("migrate", interactive=False, verbosity=0)
         call_command("warehouse", "migrate", stdout=io.StringIO())
-        run.refuse_used_redis()
         started = time.perf_counter()
         try:
             return run.report(started)

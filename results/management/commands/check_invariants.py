@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from paperdesk.command import DeskCommand
+from paperdesk.command import DeskCommand, progress
 from results import services
 from results.pipeline.check import CheckReport
 
@@ -25,7 +25,8 @@ class Command(DeskCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report = services.invariants_report()
+        with progress("checking", options["json"]):
+            report = services.invariants_report()
         if options["json"]:
             told = {"ok": not report.violations, **msgspec.to_builtins(report)}
             self.stdout.write(msgspec.json.encode(told).decode())

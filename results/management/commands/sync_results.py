@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from paperdesk.command import DeskCommand
+from paperdesk.command import DeskCommand, progress
 from results import services
 from results.pipeline.log_writer import Progress as OnProgress
 from results.pipeline.report import FollowerState, SyncReport
@@ -46,8 +46,8 @@ class Command(DeskCommand):
                 sys.exit(EXIT_INTERRUPTED)
 
     def _once(self, as_json: bool) -> SyncReport:
-        with _progress(as_json) as shown:
-            report = services.results_sync_all(_counter(shown))
+        with progress("syncing", as_json) as say:
+            report = services.results_sync_all(_counter(say))
         self._print(report, as_json)
         return report
 
@@ -72,19 +72,12 @@ class Command(DeskCommand):
         console.print(_table(report))
 
 
-def _progress(as_json: bool) -> Progress:
-    """A line on standard error, where somebody looks at it."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True, disable=as_json or not sys.stderr.isatty())
-
-
-def _counter(shown: Progress) -> OnProgress:
+def _counter(say: Callable[[str], None]) -> OnProgress:
     counts: dict[str, int] = {}
-    task = shown.add_task("syncing")
 
     def on_progress(point: str, count: int) -> None:
         counts[point] = counts.get(point, 0) + count
-        shown.update(task, description=", ".join(f"{name} {number}" for name, number in counts.items() if number))
+        say(", ".join(f"{name} {number}" for name, number in counts.items() if number))
 
     return on_progress
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from paperdesk.command import DeskCommand, seconds
+from paperdesk.command import DeskCommand, progress, seconds
 from results import services
 from results.pipeline.verify import AGREE, BEHIND, DIFFER, TableDay, VerifyReport
 from results.stores.schema import TABLES
@@ -42,7 +42,8 @@ class Command(DeskCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report = services.stores_verify(options["table"], options["day"], options["recheck_seconds"])
+        with progress("comparing the stores", options["json"]):
+            report = services.stores_verify(options["table"], options["day"], options["recheck_seconds"])
         if options["json"]:
             told = {"ok": report.verdict == AGREE, **msgspec.to_builtins(report)}
             self.stdout.write(msgspec.json.encode(told).decode())

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 from redis import Redis
 
 from paperdesk.embedded.ports import free_port
 from paperdesk.embedded.redis_server import answers, redis_command, redis_url
 from paperdesk.embedded.tied import tied
 from paperdesk.environment import BASE_DIR
+from paperdesk.errors import PaperDeskError
 from results.stores.schema import TABLES
 from tests.trading.engine.scene import ALPHA, BETA, START_US, D, MemoryStore, Scene
 from trading.config import DEFAULTS, load_desk
@@ -258,7 +259,7 @@ def own_signals() -> Iterator[None]:
 def test_wrong_words_end_in_one_sentence_and_leave_no_lease(
     words: list[str], sentence: str, redis_client: Redis, own_signals: None, db: None
 ) -> None:
-    with pytest.raises(CommandError, match=re.escape(sentence)):
+    with pytest.raises(PaperDeskError, match=re.escape(sentence)):
         call_command("run_engine", *words)
     assert not redis_client.keys("paperdesk:lease:*")
 

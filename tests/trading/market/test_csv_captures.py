@@ -9,8 +9,9 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 
+from paperdesk.errors import PaperDeskError
 from trading.config import load_desk
 from trading.domain.events import BookDiff, BookSnapshot, FeedGap, FundingRate, MarketEvent, Print, TopOfBook
 from trading.domain.orders import Side
@@ -280,13 +281,13 @@ def test_files_of_several_kinds_become_one_recording(write: Write, tmp_path: Pat
 def test_an_import_that_fails_leaves_nothing(write: Write, tmp_path: Path) -> None:
     out = tmp_path / "out.gz"
     bad = write(*tardis(TRADES, f"{US},{US},1,buy,1,1", f"{US},{US},1,buy,1"))
-    with pytest.raises(CommandError, match="rows.csv: line 3: it has 7 columns"):
+    with pytest.raises(PaperDeskError, match="rows.csv: line 3: it has 7 columns"):
         call_command("import_capture", bad, "--out", str(out))
     unknown = write(*tardis(TRADES, f"{US},{US},1,buy,1,1", market="bybit,DOGEUSDT"))
-    with pytest.raises(CommandError, match="bybit:DOGEUSDT is not declared; --strategy FILE must be"):
+    with pytest.raises(PaperDeskError, match="bybit:DOGEUSDT is not declared; --strategy FILE must be"):
         call_command("import_capture", unknown, "--out", str(out))
     assert not out.exists()
     out.write_text("precious")
-    with pytest.raises(CommandError, match="exists already"):
+    with pytest.raises(PaperDeskError, match="exists already"):
         call_command("import_capture", unknown, "--out", str(out))
     assert out.read_text() == "precious"

@@ -17,6 +17,7 @@ from redis import Redis
 
 from paperdesk.embedded.tied import tied
 from paperdesk.environment import BASE_DIR
+from paperdesk.errors import PaperDeskError
 from trading.config import DEFAULTS
 from trading.market.replay import ReplayFeed
 from trading.stores import keys
@@ -76,6 +77,6 @@ def test_the_engine_records_beside_trading_and_numbers_a_file_that_exists(
 def test_wrong_words_end_in_one_sentence(words: list[str], sentence: str, tmp_path: Path) -> None:
     taken = tmp_path / "taken.gz"
     taken.touch()
-    with pytest.raises(CommandError, match=re.escape(sentence)):
+    with pytest.raises((CommandError, PaperDeskError), match=re.escape(sentence)):
         call_command("record", *[word.format(taken=taken) for word in words])
     assert not Path("x.gz").exists()

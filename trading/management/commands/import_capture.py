@@ -3,14 +3,12 @@
 import json
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
-from paperdesk.errors import PaperDeskError
+from paperdesk.command import DeskCommand, progress
 from trading.config import load_desk
 from trading.domain.errors import TradingError
 from trading.domain.events import MarketEvent
@@ -21,9 +19,8 @@ from trading.market.replay import ReplayFeed
 EVENTS_AT_ONCE = 5_000
 
 
-class Command(BaseCommand):
+class Command(DeskCommand):
     help = "Convert CSV files of Tardis or Binance, captures and recordings into one recording."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -35,13 +32,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         out = Path(options["out"])
-        try:
-            feed = ReplayFeed(options["files"])
-            venues = {venue for capture in feed.captures for venue in capture.venues}
-            declared = [known for known in instruments_of(options["strategy"]) if known.venue in venues]
-            counted = convert(feed, out, declared)
-        except PaperDeskError as error:
-            raise CommandError(str(error)) from error
+        feed = ReplayFeed(options["files"])
+        venues = {venue for capture in feed.captures for venue in capture.venues}
+        declared = [known for known in instruments_of(options["strategy"]) if known.venue in venues]
+        with progress("converting", options["json"]) as say:
+
+            def tell(events: int) -> None:
+                say(f"converting, {events:,} events, {feed.bytes_read / max(1, feed.bytes_total):.0%}")
+
+            counted = convert(feed, out, declared, tell)
         notes = {**feed.skipped, **feed.unknown, **({"events moved up in time": feed.late} if feed.late else {})}
         found = {"file": str(out), "rows": feed.messages, "events": counted.total(), "kinds": dict(counted)}
         if options["json"]:
@@ -60,8 +59,11 @@ def instruments_of(strategy: str | None) -> list[Instrument]:
     return list({known.id: known for known in shipped}.values())
 
 
-def convert(feed: Iterable[MarketEvent], out: Path, declared: list[Instrument]) -> Counter[str]:
-    """Writes a new recording, and removes it again when it fails. Returns how many events of each kind it has.
+def convert(
+    feed: Iterable[MarketEvent], out: Path, declared: list[Instrument], say: Callable[[int], None] = lambda _: None
+) -> Counter[str]:
+    """Writes a new recording, and removes it again when it fails. Returns how many events of each kind it has, and
+    says on the way how many there are.
 
     Raises CaptureError for what cannot be read, TradingError for an instrument that is not declared, RecordingError.
     """
@@ -78,6 +80,7 @@ def convert(feed: Iterable[MarketEvent], out: Path, declared: list[Instrument]) 
                     raise TradingError(f"{event.instrument} is not declared; --strategy FILE must be settings with it")
                 counted[type(event).__name__] += 1
             writer.write(some, some[-1].event_us)
+            say(counted.total())
             some = list(islice(events, EVENTS_AT_ONCE))
         writer.close()
     except BaseException:

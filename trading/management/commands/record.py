@@ -5,14 +5,14 @@ import signal
 import threading
 from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
 
-from paperdesk.command import DeskCommand
-from paperdesk.errors import PaperDeskError
+from paperdesk.command import DeskCommand, progress
+from paperdesk.errors import CommandFailed
 from trading.config import load_desk
 from trading.domain.events import MarketEvent
 from trading.engine.clock import SystemClock
@@ -39,17 +39,15 @@ class Command(DeskCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
         spec, clock = options["feed"] or settings.PAPERDESK_FEED, SystemClock()
+        desk = load_desk(options["strategy"], defaults_of(spec))
+        feed = RecordingFeed(open_feed(spec, desk, clock), Path(options["out"]), desk, clock)
         try:
-            desk = load_desk(options["strategy"], defaults_of(spec))
-            feed = RecordingFeed(open_feed(spec, desk, clock), Path(options["out"]), desk, clock)
-            try:
-                counted = watch(feed, stopping, options["seconds"], clock)
-            finally:
-                feed.close()
-        except PaperDeskError as error:
-            raise CommandError(str(error)) from error
+            with progress("recording", options["json"]) as say:
+                counted = watch(feed, stopping, options["seconds"], clock, say)
+        finally:
+            feed.close()
         if feed.error is not None:
-            raise CommandError(str(feed.error))
+            raise feed.error
         self.tell(feed, counted, options["json"])
 
     def tell(self, feed: RecordingFeed, counted: Counter[str], as_json: bool) -> None:
@@ -69,16 +67,23 @@ class Command(DeskCommand):
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counted.items())) or "nothing"
             self.stdout.write(f"{path}: {feed.writer.lines} events ({kinds}), {found['bytes']:,} bytes")
         if not feed.writer.lines or feed.troubles:
-            raise CommandError("; ".join(feed.troubles.values()) or "the feed delivered nothing")
+            raise CommandFailed("; ".join(feed.troubles.values()) or "the feed delivered nothing")
 
 
-def watch(feed: RecordingFeed, stopping: threading.Event, seconds: float | None, clock: SystemClock) -> Counter[str]:
+def watch(
+    feed: RecordingFeed,
+    stopping: threading.Event,
+    seconds: float | None,
+    clock: SystemClock,
+    say: Callable[[str], None],
+) -> Counter[str]:
     """Polls until it is told to stop, the time is over or the recording fails; counts the events by kind."""
     counted: Counter[str] = Counter()
     end_us = None if seconds is None else clock.now_us() + round(seconds * MICROSECONDS)
     while not stopping.is_set() and feed.error is None and (end_us is None or clock.now_us() < end_us):
         events: list[MarketEvent] = feed.poll(POLL_SECONDS)
         counted.update(type(event).__name__ for event in events)
+        say(f"recording, {counted.total():,} events")
     return counted
 
 

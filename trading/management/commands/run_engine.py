@@ -11,12 +11,11 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from paperdesk.checks import refuse_unsafe_redis
 from paperdesk.command import DeskCommand
-from paperdesk.errors import PaperDeskError
+from paperdesk.errors import CommandFailed
 from trading import wiring
 from trading.config import load_desk
 from trading.domain.errors import ConfigurationError
@@ -53,8 +52,6 @@ class Command(DeskCommand):
             signal.signal(number, lambda *_: stopping.set())
         try:
             done = engine_runner(options, stopping).run()
-        except PaperDeskError as error:
-            raise CommandError(str(error)) from error
         finally:
             stopping.set()
         if options["json"]:
@@ -65,6 +62,8 @@ def engine_runner(options: dict[str, Any], stopping: threading.Event) -> Runner:
     """The engine that the options ask for, wired to this process's stores."""
     feed = options["feed"] or settings.PAPERDESK_FEED
     shard, record = options["shard"], options["record"]
+    wiring.redis_client()
+    refuse_unsafe_redis(settings.REDIS_URL)
     clock = SystemClock()
     picked_up = PickUp(
         newest_settings(options["strategy"], feed, stopping),
@@ -80,8 +79,6 @@ def engine_runner(options: dict[str, Any], stopping: threading.Event) -> Runner:
             raise MarketError(f"{error}{hint(feed, picked_up.in_force)}") from None
         return RecordingFeed(live, free_path(Path(record)), picked_up.desk, clock) if record else live
 
-    wiring.redis_client()
-    refuse_unsafe_redis(settings.REDIS_URL)
     lease = wiring.lease(f"engine:{shard}")
     return Runner(
         settings=picked_up,
@@ -130,11 +127,11 @@ def hint(feed: str, in_force: InForce) -> str:
 
 
 def shard_of(desk: Desk, shard: str) -> Desk:
-    """The desk with the portfolios of one shard. Raises CommandError for a shard that is no part of a whole."""
+    """The desk with the portfolios of one shard. Raises CommandFailed for a shard that is no part of a whole."""
     match = SHARD.match(shard)
     index, count = (int(match[1]), int(match[2])) if match else (0, 0)
     strategies = desk.strategies[index::count] if 0 <= index < count else ()
     if not strategies:
         count_all = len(desk.strategies)
-        raise CommandError(f"shard {shard!r} has none of the {count_all} portfolios; it is I/N with I from 0 to N-1")
+        raise CommandFailed(f"shard {shard!r} has none of the {count_all} portfolios; it is I/N with I from 0 to N-1")
     return msgspec.structs.replace(desk, strategies=strategies)

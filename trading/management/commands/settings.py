@@ -5,15 +5,16 @@ The exit status is 0 only if the settings are, or were, valid as a whole; otherw
 
 from __future__ import annotations
 
+import argparse
+import functools
 import getpass
 import json
 from argparse import ArgumentParser
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
 
+from paperdesk.command import DeskCommand
 from trading.config import DEFAULTS, load_desk
 from trading.domain.errors import ConfigurationError
 from trading.domain.strategy import Desk
@@ -23,30 +24,29 @@ from trading.settings_file import toml_of
 from trading.settings_service import settings_import
 
 
-class Command(BaseCommand):
+class Command(DeskCommand):
     help = "Import, export or check the settings: venues, instruments, strategies."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="import|export|check")
-        importing = verbs.add_parser("import", help="bring the database to the settings of a file")
+        add = functools.partial(verbs.add_parser, allow_abbrev=False)
+        importing = add("import", help="bring the database to the settings of a file")
         _add_source(importing, required=True)
         importing.add_argument("--only-these", action="store_true", help="switch off strategies that it does not name")
-        export = verbs.add_parser("export", help="print the database's settings as a file")
-        check = verbs.add_parser("check", help="whether a file, or the database, is valid as a whole")
+        export = add("export", help="print the database's settings as a file")
+        check = add("check", help="whether a file, or the database, is valid as a whole")
         _add_source(check, required=False)
         for verb in (importing, export, check):
             verb.add_argument("--json", action="store_true", help="print one JSON object")
+            verb.add_argument("--data", metavar="DIR", default=argparse.SUPPRESS, help=self.data_help)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             told = getattr(self, f"_{options['verb']}")(options)
         except ConfigurationError as error:
             if not options["json"]:
-                raise CommandError(str(error)) from error
+                raise
             told = {"ok": False, "error": str(error), "field": error.field}
-        except DatabaseError as error:
-            raise CommandError(f"{error}; manage.py migrate makes the tables") from error
         if options["json"]:
             self.stdout.write(json.dumps(told, indent=2))
         if not told["ok"]:
