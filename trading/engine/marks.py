@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from itertools import count, repeat
 
 import msgspec
 import numpy as np
@@ -79,6 +78,7 @@ class MarkTable:
         self._taker_rates = {name: float(venue.taker_fee_rate) for name, venue in venues.items()}
         self._instruments: dict[str, int] = {}
         self._trades: Sequence[Trade] = ()
+        self._identities = np.empty(0, np.int64)  # id() of each of them
         self._columns = np.empty((len(COLUMNS), 0))
 
     def mark(self, trades: Sequence[Trade], quotes: Mapping[str, Quote]) -> Marks:
@@ -108,14 +108,13 @@ class MarkTable:
         """Moves the columns of trades that are known to their new places, and makes those of the others."""
         if trades is self._trades:
             return
-        places = dict(zip(map(id, self._trades), count(), strict=False))
-        sources = np.fromiter(map(places.get, map(id, trades), repeat(-1)), np.intp, len(trades))
-        columns = np.empty((len(COLUMNS), len(trades)))
-        kept = sources >= 0
-        columns[:, kept] = self._columns[:, sources[kept]]
-        for place in np.flatnonzero(~kept).tolist():
+        identities = np.fromiter(map(id, trades), np.int64, len(trades))
+        columns, is_new = np.empty((len(COLUMNS), len(trades))), np.ones(len(trades), bool)
+        _, places, sources = np.intersect1d(identities, self._identities, assume_unique=True, return_indices=True)
+        columns[:, places], is_new[places] = self._columns[:, sources], False
+        for place in np.flatnonzero(is_new).tolist():
             columns[:, place] = self._numbers(trades[place])
-        self._trades, self._columns = trades, columns
+        self._trades, self._identities, self._columns = trades, identities, columns
 
     def _numbers(self, trade: Trade) -> tuple[float, ...]:
         settled = cash_of(trade.all_orders) + trade.funding_long_usd + trade.funding_short_usd - fees_of(trade)

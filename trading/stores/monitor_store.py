@@ -92,6 +92,7 @@ class MonitorStore:
         self._open_trades = OpenTrades(client, self.keys)
         self._state: tuple[bytes, PortfolioState] | None = None
         self._marked: Sequence[Trade] | None = None
+        self._marked_ids: list[str] | None = None
         self._listing = (b"", b"")
 
     @property
@@ -162,11 +163,14 @@ class MonitorStore:
         step.hset(self.keys.marks, values)
 
     def _listing_of(self, trades: Sequence[Trade]) -> tuple[bytes, bytes]:
-        """The ids as JSON, and their digest; kept for as long as the trades are the very same."""
+        """The ids as JSON, and their digest; kept for as long as they are the same."""
         if trades is not self._marked:
-            ids = msgspec.json.encode([trade.id for trade in trades])
-            digest = hashlib.blake2b(ids, digest_size=LISTING_BYTES).hexdigest().encode()
-            self._marked, self._listing = trades, (ids, digest)
+            ids = [trade.id for trade in trades]
+            if ids != self._marked_ids:
+                raw = msgspec.json.encode(ids)
+                digest = hashlib.blake2b(raw, digest_size=LISTING_BYTES).hexdigest().encode()
+                self._marked_ids, self._listing = ids, (raw, digest)
+            self._marked = trades
         return self._listing
 
     def _emit(self, step: Step, row: DayRow) -> None:

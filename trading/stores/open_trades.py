@@ -59,13 +59,8 @@ class OpenTrades:
         """The open trades, oldest first; the very same tuple while none of them has changed. Raises WireError."""
         newest, everything, changed, open_count = self._news()
         self._position = None  # a look that breaks off is made up for by reading everything
-        known = self._listed
-        self._list(everything, changed, open_count)
-        gone: set[str] = set()
-        if everything or self._listed is not known:
-            gone = self._fingerprints.keys() - self._listed.keys()
-            changed = changed | (self._listed.keys() - self._fingerprints.keys())
-        due = self._due(everything, changed)
+        gone, opened = self._list(everything, changed, open_count)
+        due = self._due(everything, changed | opened)
         fresh = {
             trade_id: raw
             for trade_id, raw in zip(due, self._records(due), strict=True)
@@ -78,21 +73,30 @@ class OpenTrades:
 
     def _replace(self, gone: Iterable[str], fresh: Mapping[str, bytes | None]) -> None:
         """Forgets trades, takes in records, and brings the order up to date."""
-        before = [self._trades[trade_id] for trade_id in (*gone, *fresh) if trade_id in self._trades]
+        before = {trade_id: self._trades[trade_id] for trade_id in (*gone, *fresh) if trade_id in self._trades}
         for trade_id in gone:
             self._forget(trade_id)
         for trade_id, raw in fresh.items():
             self._forget(trade_id)
             self._take_in(trade_id, raw)
-        after = [self._trades[trade_id] for trade_id in fresh if trade_id in self._trades]
+        after = {trade_id: self._trades[trade_id] for trade_id in fresh if trade_id in self._trades}
         if len(before) + len(after) > MOVES_MAX:
             self._order = sorted(self._trades.values(), key=AGE)
         else:
-            for trade in before:
-                del self._order[bisect_left(self._order, AGE(trade), key=AGE)]
-            for trade in after:
-                insort(self._order, trade, key=AGE)
+            self._move(before, after)
         self._oldest_first = tuple(self._order)
+
+    def _move(self, before: Mapping[str, Trade], after: Mapping[str, Trade]) -> None:
+        """Takes trades out of the order and others in; one that is as old as before stays in its place."""
+        for trade_id, trade in before.items():
+            place = bisect_left(self._order, AGE(trade), key=AGE)
+            if trade_id in after and AGE(after[trade_id]) == AGE(trade):
+                self._order[place] = after[trade_id]
+            else:
+                del self._order[place]
+        for trade_id, trade in after.items():
+            if trade_id not in before or AGE(before[trade_id]) != AGE(trade):
+                insort(self._order, trade, key=AGE)
 
     def _news(self) -> tuple[bytes, bool, set[str], int]:
         """The outbox's newest entry; whether everything is to be read, else the ids of which it says that they have
@@ -117,25 +121,28 @@ class OpenTrades:
         changed = [msgspec.json.decode(each[b"row"], type=ChangedRow) for each in entries if each[b"table"] == table]
         return {row.id for row in changed if row.portfolio == self._keys.prefix}
 
-    def _list(self, everything: bool, changed: set[str], open_count: int) -> None:
-        """Brings up to date who is open."""
+    def _list(self, everything: bool, changed: set[str], open_count: int) -> tuple[set[str], set[str]]:
+        """Brings up to date who is open; the ids of those that no longer are, and of those newly open."""
         self._looks_until_listing -= 1
         if not everything and self._looks_until_listing > 0 and len(self._listed) > SLICE_MIN:
-            self._listed = self._listed_after(changed) if changed else self._listed
+            closed, opened = self._listed_anew(changed) if changed else (set(), set())
             if len(self._listed) == open_count:
-                return
+                return closed, opened
         self._looks_until_listing = SLICES
         self._listed = dict.fromkeys(sorted(members_of(self._client, self._keys.active_trades)))
+        return self._fingerprints.keys() - self._listed.keys(), self._listed.keys() - self._fingerprints.keys()
 
-    def _listed_after(self, changed: set[str]) -> dict[str, None]:
-        """The listing after these trades were opened, closed or merely changed; the same dict in the last case."""
+    def _listed_anew(self, changed: set[str]) -> tuple[set[str], set[str]]:
+        """Lists the trades that were opened and no longer those that were closed, among these; the ids of both."""
         ids = list(changed)
         answers = self._client.smismember(self._keys.active_trades, ids)
         is_open = {trade_id for trade_id, answer in zip(ids, answers, strict=True) if answer}
-        closed, opened = (changed - is_open) & self._listed.keys(), is_open - self._listed.keys()
-        if not closed and not opened:
-            return self._listed
-        return {trade_id: None for trade_id in self._listed if trade_id not in closed} | dict.fromkeys(opened)
+        closed = {trade_id for trade_id in changed - is_open if trade_id in self._listed}
+        opened = {trade_id for trade_id in is_open if trade_id not in self._listed}
+        for trade_id in closed:
+            del self._listed[trade_id]
+        self._listed |= dict.fromkeys(opened)
+        return closed, opened
 
     def _due(self, everything: bool, news: set[str]) -> list[str]:
         """The ids of the records to read now."""
