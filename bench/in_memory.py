@@ -90,10 +90,11 @@ class CommandsInMemory:
         self._waiting: list[Command] = []
         self._sent = 0
 
-    def send_exit(self, prefix: str, trade_id: str, reason: str, expires_us: int) -> None:
-        """Asks for an exit."""
-        self._sent += 1
-        self._waiting.append(Command(str(self._sent), "exit", prefix, trade_id, reason, expires_us))
+    def send_exits(self, prefix: str, exits: Iterable[tuple[str, str]], expires_us: int) -> None:
+        """Asks for exits."""
+        for trade_id, reason in exits:
+            self._sent += 1
+            self._waiting.append(Command(str(self._sent), "exit", prefix, trade_id, reason, expires_us))
 
     def read(self, shard: str) -> list[Command]:
         """The commands that are not acknowledged."""

@@ -51,8 +51,8 @@ class Quotes(Protocol):
 class Commands(Protocol):
     """How the monitor asks for something."""
 
-    def send_exit(self, prefix: str, trade_id: str, reason: str, expires_us: int) -> object:
-        """Asks the engine to close a trade."""
+    def send_exits(self, prefix: str, exits: Sequence[tuple[str, str]], expires_us: int) -> object:
+        """Asks the engine to close trades, each (trade id, reason)."""
 
 
 class PortfolioTick(msgspec.Struct, frozen=True):
@@ -154,8 +154,9 @@ class Monitor:
             trade = trades[place]
             reason = exit_reason(trade, strategy, self.unrealised(trade, quotes), funding_delta(trade, quotes))
             if reason is not None:
-                self._commands.send_exit(strategy.prefix, trade.id, reason.value, now_us + COMMAND_LIFETIME_US)
                 found.append((trade.id, reason.value))
+        if found:
+            self._commands.send_exits(strategy.prefix, found, now_us + COMMAND_LIFETIME_US)
         return tuple(found)
 
     def unrealised(self, trade: Trade, quotes: Mapping[str, Quote]) -> Decimal | None:

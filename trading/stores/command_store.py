@@ -6,7 +6,7 @@ repeated command does no harm. The engine keeps its position in Redis: a restart
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -40,10 +40,17 @@ class CommandStore:
 
     def send_exit(self, prefix: str, trade_id: str, reason: str, expires_us: int) -> str:
         """Asks the engine to close a trade; returns the command's stream id. Raises RedisAway."""
-        entry = {"kind": EXIT, "prefix": prefix, "trade_id": trade_id, "reason": reason, "expires_us": expires_us}
-        with answering(f"an exit command for trade {trade_id}"):
-            stream_id = self._client.xadd(keys.COMMANDS, cast(Any, entry), maxlen=LENGTH_MAX, approximate=True)
-        return cast(bytes, stream_id).decode()
+        return self.send_exits(prefix, [(trade_id, reason)], expires_us)[0]
+
+    def send_exits(self, prefix: str, exits: Iterable[tuple[str, str]], expires_us: int) -> list[str]:
+        """Asks the engine to close trades, each (trade id, reason), in one round trip; returns the commands' stream
+        ids. A market that moves has many trades reach their limits at once. Raises RedisAway."""
+        writing = self._client.pipeline(transaction=False)
+        for trade_id, reason in exits:
+            entry = {"kind": EXIT, "prefix": prefix, "trade_id": trade_id, "reason": reason, "expires_us": expires_us}
+            writing.xadd(keys.COMMANDS, cast(Any, entry), maxlen=LENGTH_MAX, approximate=True)
+        with answering(f"exit commands for portfolio {prefix}"):
+            return [cast(bytes, stream_id).decode() for stream_id in writing.execute()]
 
     def read(self, shard: str) -> list[Command]:
         """The next commands that the shard has not acknowledged, oldest first, at most 1,000. Raises RedisAway."""

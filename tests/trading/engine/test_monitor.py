@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal as D
 
 import msgspec
@@ -70,8 +70,8 @@ class FakeCommands:
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, str, int]] = []
 
-    def send_exit(self, prefix: str, trade_id: str, reason: str, expires_us: int) -> None:
-        self.sent.append((prefix, trade_id, reason, expires_us))
+    def send_exits(self, prefix: str, exits: Sequence[tuple[str, str]], expires_us: int) -> None:
+        self.sent += [(prefix, trade_id, reason, expires_us) for trade_id, reason in exits]
 
 
 def active_trade(**changes: object) -> Trade:

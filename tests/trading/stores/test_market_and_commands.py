@@ -59,15 +59,16 @@ def test_the_feeds_status_is_kept(redis_client: Any) -> None:
 def test_commands_are_read_in_order_until_they_are_acknowledged(redis_client: Any) -> None:
     store = CommandStore(redis_client)
     first = store.send_exit("strategy", "trade-1", "manual", 17)
-    second = store.send_exit("strategy", "trade-2", "loss_limit", 18)
+    second, third = store.send_exits("strategy", [("trade-2", "loss_limit"), ("trade-3", "profit_target")], 18)
     assert store.read("engine") == [
         Command(first, "exit", "strategy", "trade-1", "manual", 17),
         Command(second, "exit", "strategy", "trade-2", "loss_limit", 18),
+        Command(third, "exit", "strategy", "trade-3", "profit_target", 18),
     ]
     store.acknowledge("engine", first)
-    assert [command.stream_id for command in CommandStore(redis_client).read("engine")] == [second]
-    assert len(store.read("another shard")) == 2
-    store.acknowledge("engine", second)
+    assert [command.stream_id for command in CommandStore(redis_client).read("engine")] == [second, third]
+    assert len(store.read("another shard")) == 3
+    store.acknowledge("engine", third)
     assert store.read("engine") == []
 
 
