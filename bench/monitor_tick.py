@@ -30,13 +30,15 @@ from trading.stores.monitor_store import MonitorStore
 from trading.stores.outbox import Outbox
 from trading.stores.portfolio_store import PortfolioStore
 from trading.stores.rows import PAPER_TRADE, trade_row
-from trading.stores.wire import decode_trade, encode_trade
+from trading.stores.wire import decode_trade, encode_state, encode_trade
 
 OPEN_TRADES = 10_000
 OPEN_TRADES_MANY = 100_000
 LOOP_LIMIT = 0.1
 SECONDS_MAX = 0.5
-CHANGED = 100
+CHANGED = 100  # between two ticks, of which
+OPENED = CLOSED = 10
+PAID_USD = Decimal("0.001")  # of funding: too little to reach a limit
 KEYS_PER_WRITE = 2_000
 NOW_US = 1_750_000_000_000_000
 PRICE = Decimal(60_000)
@@ -45,67 +47,95 @@ SIZE_USD = Decimal(600)
 
 def run(turns: int) -> list[Ratio]:
     """Three ratios: against the documents' loop, and a tick over many trades against half a second."""
-    found = []
     with tempfile.TemporaryDirectory() as folder, running_redis(Path(folder)) as url:
         client = redis.Redis.from_url(url)
-        monitor, keys, _ = prepare(client, OPEN_TRADES)
-        found += [
-            compare(
-                f"monitor tick, {OPEN_TRADES:,} open trades",
-                ("tick, warm", monitor.tick),
-                ("SMEMBERS, then GET and parse each", lambda: documents_loop(client, keys)),
-                turns,
-                limit=LOOP_LIMIT,
-            )
-        ]
+        some = Crowd(client, OPEN_TRADES)
+        name = f"monitor tick, {OPEN_TRADES:,} open trades"
+        ours = (f"warm, {CHANGED} just changed", some.tick)
+        bare = ("SMEMBERS, then GET and parse each", lambda: documents_loop(client, some.keys))
+        found = [compare(name, ours, bare, turns, limit=LOOP_LIMIT, before_each=some.change)]
         client.flushall()
-        monitor, keys, raws = prepare(client, OPEN_TRADES_MANY)
-        monitor.tick()
-        quiet = [(seconds_of(monitor.tick), SECONDS_MAX) for _ in range(turns)]
+        many = Crowd(client, OPEN_TRADES_MANY)
+        many.tick()
+        quiet = [(seconds_of(many.tick), SECONDS_MAX) for _ in range(turns)]
         busy = []
         for _ in range(turns):
-            change(client, raws)
-            busy.append((seconds_of(monitor.tick), SECONDS_MAX))
+            many.change()
+            busy.append((seconds_of(many.tick), SECONDS_MAX))
     name = f"monitor tick, {OPEN_TRADES_MANY:,} open trades"
-    found.append(ratio_of(name, "tick, warm", "half a second", quiet, limit=1.0))
-    found.append(ratio_of(name, f"tick, {CHANGED} of them just changed", "half a second", busy, limit=1.0))
+    found.append(ratio_of(name, "warm", "half a second", quiet, limit=1.0))
+    found.append(ratio_of(name, f"warm, {CHANGED} just changed", "half a second", busy, limit=1.0))
     return found
 
 
-def prepare(client: redis.Redis, open_trades: int) -> tuple[Monitor, PortfolioKeys, dict[str, bytes]]:
-    """A monitor over a portfolio with open trades that stay between their limits; their records by key."""
-    desk = load_desk(defaults="synthetic")
-    desk = msgspec.structs.replace(desk, strategies=desk.strategies[:1])
-    strategy, clock, outbox = desk.strategies[0], EventClock(NOW_US), Outbox(TABLES)
-    keys, market = PortfolioKeys(strategy.prefix), MarketStore(client)
-    model = open_trade(strategy)
-    record, ids = encode_trade(model), [str(uuid.uuid4()) for _ in range(open_trades)]
-    capital = SIZE_USD * open_trades
-    state = PortfolioState.new(capital, NOW_US)
-    state = msgspec.structs.replace(
-        state, available_capital=Decimal(0), total_open_positions=capital, active_trades=tuple(ids)
-    )
-    PortfolioStore(client, strategy.prefix, outbox).create(state)
-    raws = {keys.active_trade(each): record.replace(model.id.encode(), each.encode()) for each in ids}
-    for start in range(0, open_trades, KEYS_PER_WRITE):
-        some = ids[start : start + KEYS_PER_WRITE]
-        client.mset({key: raws[key] for key in map(keys.active_trade, some)})
-        client.sadd(keys.active_trades, *some)
-    market.publish({each.id: MarketQuote(bid=PRICE, ask=PRICE, event_us=NOW_US) for each in desk.instruments})
-    stores = {strategy.prefix: MonitorStore(client, strategy.prefix, outbox)}
-    return Monitor(desk, stores, market, CommandStore(client), clock), keys, raws
+class Crowd:
+    """A monitor over a portfolio with many open trades, which stay between their limits."""
 
+    def __init__(self, client: redis.Redis, open_trades: int) -> None:
+        desk = load_desk(defaults="synthetic")
+        desk = msgspec.structs.replace(desk, strategies=desk.strategies[:1])
+        strategy, market = desk.strategies[0], MarketStore(client)
+        self.keys = PortfolioKeys(strategy.prefix)
+        self._client = client
+        self._outbox = Outbox(TABLES)
+        self._model = open_trade(strategy)
+        self._record = encode_trade(self._model)
+        self._raws: dict[str, bytes] = {}
+        state = PortfolioState.new(SIZE_USD * open_trades, NOW_US)
+        PortfolioStore(client, strategy.prefix, self._outbox).create(state)
+        self._open(open_trades)
+        self._state = msgspec.structs.replace(
+            state,
+            available_capital=Decimal(0),
+            total_open_positions=SIZE_USD * open_trades,
+            active_trades=tuple(self._raws),
+        )
+        client.set(self.keys.state, encode_state(self._state))
+        market.publish({each.id: MarketQuote(bid=PRICE, ask=PRICE, event_us=NOW_US) for each in desk.instruments})
+        stores = {strategy.prefix: MonitorStore(client, strategy.prefix, self._outbox)}
+        self._monitor = Monitor(desk, stores, market, CommandStore(client), EventClock(NOW_US))
 
-def change(client: redis.Redis, raws: dict[str, bytes]) -> None:
-    """Rewrites some records as the engine would: the outbox tells of each."""
-    outbox = Outbox(TABLES)
-    for key in random.sample(list(raws), CHANGED):
-        trade = decode_trade(raws[key], key, "strategy")
-        changes = {"version": trade.version + 1, "funding_long_usd": trade.funding_long_usd + 1}
-        trade = msgspec.structs.replace(trade, **changes)
-        raws[key] = encode_trade(trade, raws[key])
-        client.set(key, raws[key])
-        client.xadd(OUTBOX, cast(Any, outbox.entry(PAPER_TRADE, trade_row(trade))))
+    def tick(self) -> None:
+        """One tick. Raises AssertionError if it missed a trade, or wanted one closed: that would be other work."""
+        [portfolio] = self._monitor.tick().portfolios
+        if portfolio.exits or len(portfolio.reading.trades) != len(self._raws) or portfolio.documents is None:
+            raise AssertionError(f"{len(portfolio.reading.trades)} trades seen, {len(portfolio.exits)} to be closed")
+
+    def change(self) -> None:
+        """Opens, closes and rewrites trades as the engine would: set and state change, the outbox tells of each."""
+        some = random.sample(list(self._raws), CHANGED - OPENED)
+        for trade_id in some[:CLOSED]:
+            closing = msgspec.structs.replace(self._trade(trade_id), status=TradeStatus.CLOSED, exit_us=NOW_US)
+            del self._raws[trade_id]
+            self._client.srem(self.keys.active_trades, trade_id)
+            self._client.delete(self.keys.active_trade(trade_id))
+            self._tell(closing)
+        for trade_id in some[CLOSED:]:
+            trade = self._trade(trade_id)
+            changes = {"version": trade.version + 1, "funding_long_usd": trade.funding_long_usd + PAID_USD}
+            trade = msgspec.structs.replace(trade, **changes)
+            self._raws[trade_id] = encode_trade(trade, self._raws[trade_id])
+            self._client.set(self.keys.active_trade(trade_id), self._raws[trade_id])
+            self._tell(trade)
+        for trade_id in self._open(OPENED):
+            self._tell(self._trade(trade_id))
+        self._state = msgspec.structs.replace(self._state, active_trades=tuple(self._raws))
+        self._client.set(self.keys.state, encode_state(self._state))
+
+    def _open(self, count: int) -> list[str]:
+        ids = [str(uuid.uuid4()) for _ in range(count)]
+        self._raws |= {each: self._record.replace(self._model.id.encode(), each.encode()) for each in ids}
+        for start in range(0, count, KEYS_PER_WRITE):
+            some = ids[start : start + KEYS_PER_WRITE]
+            self._client.mset({self.keys.active_trade(each): self._raws[each] for each in some})
+            self._client.sadd(self.keys.active_trades, *some)
+        return ids
+
+    def _trade(self, trade_id: str) -> Trade:
+        return decode_trade(self._raws[trade_id], trade_id, self.keys.prefix)
+
+    def _tell(self, trade: Trade) -> None:
+        self._client.xadd(OUTBOX, cast(Any, self._outbox.entry(PAPER_TRADE, trade_row(trade))))
 
 
 def open_trade(strategy: Strategy) -> Trade:
