@@ -73,14 +73,16 @@ class Entries:
         follower = portfolio.followers.get(trade.id)
         if follower is filled.leg.other and filled.role is Role.ENTRY and filled.filled_us is not None:
             response_us = self._latency.response_us(portfolio.markets[filled.instrument].venue, filled.id)
-            known_us = filled.filled_us + response_us
-            name = f"{trade.id} follow"
+            known_us, held = filled.filled_us + response_us, abs(trade.position(filled.leg))
             self._timers.at(
-                known_us, timers.ACKNOWLEDGEMENT, name, lambda at_us: self._take(portfolio, trade.id, follower, at_us)
+                known_us,
+                timers.ACKNOWLEDGEMENT,
+                f"{trade.id} follow",
+                lambda at_us: self._take(portfolio, trade.id, follower, held, at_us),
             )
 
-    def _take(self, portfolio: Portfolio, trade_id: str, leg: Leg, now_us: int) -> None:
-        """Takes on the waiting leg what the other one has filled and was not asked for yet."""
+    def _take(self, portfolio: Portfolio, trade_id: str, leg: Leg, held: Decimal, now_us: int) -> None:
+        """Takes on the waiting leg what the other one holds, as far as is known, and was not asked for yet."""
         trade = portfolio.current(trade_id)
         if trade is None or trade_id not in portfolio.followers or trade_id in portfolio.causes:
             return
@@ -88,7 +90,7 @@ class Entries:
         unsent = entry.is_pending and entry.id not in portfolio.working
         sent = [o for o in trade.all_orders if o.leg is leg and not (unsent and o.id == entry.id)]
         asked = sum((order.quantity for order in sent), ZERO)
-        quantity = floor_to_step(abs(trade.position(leg.other)) - asked, market.instrument.lot_step)
+        quantity = floor_to_step(held - asked, market.instrument.lot_step)
         if quantity <= 0:
             return
         order = market_order(trade, leg, Role.ENTRY, entry.side, quantity, market, now_us)

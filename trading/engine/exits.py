@@ -58,11 +58,11 @@ class Exits:
             self._balance.filled(portfolio, trade, filled, self._give_up)
 
     def resolve(self, portfolio: Portfolio, trade_id: str, now_us: int) -> None:
-        """Closes at market what an Exiting trade still holds on legs without an open order."""
+        """Closes at market what an Exiting trade still holds on legs without an order or a cancel under way."""
         trade = portfolio.current(trade_id)
         if trade is None or trade.status is not TradeStatus.EXITING:
             return
-        busy = {order.leg for order in trade.all_orders if order.is_pending}
+        busy = {order.leg for order in trade.all_orders if order.is_pending or order.id in portfolio.cancelling}
         legs = [leg for leg in Leg if leg not in busy]
         self._send(portfolio, trade, levelling_orders(trade, legs, ZERO, Role.EXIT, self._markets, now_us), now_us)
 

@@ -48,13 +48,7 @@ class LegOuts:
 
     def watch_entry(self, portfolio: Portfolio, trade: Trade) -> None:
         """Sets the entry timeout of a new trade."""
-
-        def expire(at_us: int) -> None:
-            standing = portfolio.current(trade.id)
-            if standing is not None and not is_unequal(standing):
-                self._time_out(portfolio, standing, at_us)
-
-        self._timers.at(entry_deadline_us(portfolio, trade), timers.DECISION, f"{trade.id} entry", expire)
+        self._time_out_at(entry_deadline_us(portfolio, trade), portfolio, trade)
 
     def watch_fill(self, portfolio: Portfolio, trade: Trade, filled: Order) -> None:
         """After a fill of an entry: unequal legs must not last, and equal ones end an entry that has timed out."""
@@ -62,7 +56,8 @@ class LegOuts:
             return
         self._balance.filled(portfolio, trade, filled, self._leg_out)
         if filled.filled_us >= entry_deadline_us(portfolio, trade) and not is_unequal(trade):
-            self._time_out(portfolio, trade, filled.filled_us)
+            response_us = self._latency.response_us(self._markets[filled.instrument].venue, filled.id)
+            self._time_out_at(filled.filled_us + response_us, portfolio, trade)
 
     def call_off(self, portfolio: Portfolio, trade: Trade, cause: Cause) -> None:
         """Cancels the entry orders that are open; `resolve` follows when the venues have answered. An order that
@@ -80,9 +75,11 @@ class LegOuts:
         self.resolve(portfolio, trade.id, cause.at_us)
 
     def resolve(self, portfolio: Portfolio, trade_id: str, now_us: int) -> None:
-        """Sends the hedge of a trade whose orders have all ended and whose legs are unequal."""
+        """Sends the hedge of a trade whose orders have all ended, as the strategy knows, and whose legs are unequal."""
         trade = portfolio.current(trade_id)
         if trade is None or trade.status is not TradeStatus.PENDING or has_pending(trade) or not is_unequal(trade):
+            return
+        if any(order.id in portfolio.cancelling for order in trade.all_orders):
             return
         orders = self._hedge_orders(portfolio, trade, now_us)
         stored = portfolio.put(msgspec.structs.replace(trade, orders=(*trade.orders, *orders)), now_us)
@@ -104,8 +101,16 @@ class LegOuts:
 
         self._timers.at(deadline_us, timers.DECISION, f"{order.id} completion", expire)
 
-    def _time_out(self, portfolio: Portfolio, trade: Trade, at_us: int) -> None:
-        self._end_entry(portfolio, trade, Cause(ExitReason.ENTRY_TIMEOUT, ExitReason.ENTRY_TIMEOUT.value, at_us))
+    def _time_out_at(self, deadline_us: int, portfolio: Portfolio, trade: Trade) -> None:
+        """Calls the entry off at the deadline if its legs are equal then; unequal ones have a clock of their own."""
+
+        def expire(at_us: int) -> None:
+            standing = portfolio.current(trade.id)
+            if standing is not None and not is_unequal(standing):
+                cause = Cause(ExitReason.ENTRY_TIMEOUT, ExitReason.ENTRY_TIMEOUT.value, at_us)
+                self._end_entry(portfolio, standing, cause)
+
+        self._timers.at(deadline_us, timers.DECISION, f"{trade.id} entry", expire)
 
     def _leg_out(self, portfolio: Portfolio, trade: Trade, at_us: int) -> None:
         text = f"timeout_{portfolio.strategy.leg_out_ms}ms"

@@ -1,6 +1,6 @@
 """Leg-outs: by a timer of event time, with both hedges, and what happens on the way."""
 
-from tests.trading.engine.scene import ALPHA, BETA, D, Scene, desk, strategy, us
+from tests.trading.engine.scene import ALPHA, BETA, D, Scene, desk, strategy, us, venue
 from trading.domain.orders import Leg, OrderStatus, Role
 from trading.domain.trades import Hedge, TradeStatus
 
@@ -141,6 +141,19 @@ def test_a_fill_while_the_entry_timeout_cancels_is_a_leg_out() -> None:
     assert (trade.status, trade.exit_reason) == (TradeStatus.CLOSED, "leg_out")
     assert trade.leg_out is not None
     assert trade.leg_out.reason == "entry_timeout"
+
+
+def test_a_hedge_waits_until_the_last_cancel_is_answered() -> None:
+    """Beta cancels at 32,110 ms as alpha does, and says so 60 ms later: until then it might have filled."""
+    scene = Scene(desk(beta=venue("beta", response_latency_us=60_000)))
+    scene.open_trade()
+    scene.time(32_100)
+    scene.print_(32_105, ALPHA, "49990.0", "2.0", "sell")
+    scene.time(32_169)
+    assert scene.trade.short_order.status is OrderStatus.CANCELLED
+    assert scene.trade.orders == ()
+    scene.time(32_170)
+    assert scene.order(Role.HEDGE, "long").created_us == us(32_170)
 
 
 def test_the_first_cause_stays_while_a_hedge_waits_for_liquidity() -> None:

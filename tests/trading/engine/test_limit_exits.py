@@ -1,14 +1,15 @@
 """`exit_order = "limit_then_market"`: limit orders join the touch, and what they leave is closed at market."""
 
-from tests.trading.engine.scene import ALPHA, BETA, D, MemoryStore, Scene, desk, strategy, us
+from tests.trading.engine.scene import ALPHA, BETA, D, MemoryStore, Scene, desk, strategy, us, venue
 from trading.domain.orders import Leg, Liquidity, Order, OrderStatus, OrderType, Role
 from trading.domain.pnl import terms_of
 from trading.domain.trades import TradeStatus
 
 
-def leaving(**changes: object) -> Scene:
+def leaving(beta_response_us: int = 10_000, **changes: object) -> Scene:
     """0.019 at 49,990 and 50,210; its exit was sent at 3,000 ms: sell alpha at 50,100, buy beta at 50,110."""
-    scene = Scene(desk(strategy(exit_order="limit_then_market", **changes)))
+    beta = venue("beta", response_latency_us=beta_response_us)
+    scene = Scene(desk(strategy(exit_order="limit_then_market", **changes), beta=beta))
     scene.open_trade()
     scene.print_(2200, ALPHA, "49990.0", "3.0", "sell")
     scene.print_(2210, BETA, "50210.0", "3.0", "buy")
@@ -58,6 +59,14 @@ def test_what_is_left_at_the_timeout_is_cancelled_and_closed_at_market() -> None
     assert trade.actual_profit_usd == D("3.325") - D("0.38076") - D("0.9519475")
     states = [(r.leg, r.state.value) for t in scene.store.log for r in t.results if r.role == "exit"]
     assert sorted(states) == [("long", "executed"), ("long", "failed"), ("short", "executed"), ("short", "failed")]
+
+
+def test_each_leg_is_closed_at_market_when_its_own_cancel_is_answered() -> None:
+    scene = leaving(beta_response_us=60_000)
+    scene.time(8069)  # both orders are cancelled at 8,010 ms; alpha says so at 8,020 ms, beta at 8,070 ms
+    assert [(o.leg, o.created_us) for o in exits(scene)[2:]] == [(Leg.LONG, us(8020))]
+    scene.time(8070)
+    assert [(o.leg, o.created_us) for o in exits(scene)[2:]] == [(Leg.LONG, us(8020)), (Leg.SHORT, us(8070))]
 
 
 def test_one_leg_that_fills_first_does_not_wait_longer_than_a_leg_out() -> None:

@@ -181,7 +181,8 @@ def test_each_part_of_the_first_leg_is_taken_on_the_other() -> None:
     trade = scene.trade
     assert trade.status is TradeStatus.ACTIVE
     assert [(o.role, o.leg, o.quantity, o.created_us) for o in trade.orders] == [
-        (Role.ENTRY, Leg.SHORT, D("0.014"), us(4010)),  # all that is filled by then
+        (Role.ENTRY, Leg.SHORT, D("0.004"), us(4010)),
+        (Role.ENTRY, Leg.SHORT, D("0.01"), us(4015)),  # filled before 4,010 ms, and not known then
     ]
     assert (trade.position(Leg.LONG), trade.position(Leg.SHORT)) == (D("0.019"), D("-0.019"))
     assert scene.portfolio.state.leg_out_count == 0

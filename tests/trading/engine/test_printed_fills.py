@@ -140,7 +140,9 @@ def test_legs_that_become_equal_after_the_entry_timeout_end_the_entry() -> None:
     scene.time(32_100)  # the timeout: the legs are unequal, which has 500 ms
     assert not scene.portfolio.causes
     scene.print_(32_200, BETA, "50210.0", "2.005", "buy")
-    scene.time(32_210)
+    scene.time(32_219)  # known at 32,210 ms; the cancels take 10 ms
+    assert scene.trade.status is TradeStatus.PENDING
+    scene.time(32_220)
     assert (scene.trade.status, scene.trade.quantity) == (TradeStatus.ACTIVE, D("0.005"))
 
 
