@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from trading.domain.events import BookDiff, BookSnapshot, FeedGap, MarketEvent, Print, TopOfBook
-from trading.domain.orders import Leg, Liquidity, Order, OrderStatus, OrderType, Side
+from trading.domain.orders import Leg, Liquidity, Order, OrderStatus, OrderType, Role, Side
 from trading.domain.pnl import residual_tolerance, terms_of
 from trading.domain.trades import MOVES, Trade, TradeStatus
 from trading.domain.units import ZERO
 from trading.engine.engine import Engine
+from trading.engine.latency import cancel_of
 from trading.stores.transition import Transition
 
 ROUNDING = Decimal("1E-12")  # of one rounding; a fee is rounded at every fill
@@ -48,7 +49,9 @@ class Ledger:
         self.fills: list[tuple[str, Order, Decimal]] = []  # of the event: portfolio, order, quantity
         self.closed_now: list[Trade] = []
         self.transitions = 0
+        self.began_us = 0  # the engine that is alive
         self._taken: dict[Level, Decimal] = defaultdict(Decimal)
+        self._shown: dict[Level, Decimal] = {}  # what the level was when something was taken of it last
 
     def feed(self, event: MarketEvent) -> None:
         """An event that the engine is about to take in: which levels are fresh again."""
@@ -56,12 +59,13 @@ class Ledger:
         if self.engine is None or isinstance(event, Print):
             return
         self._taken = defaultdict(
-            Decimal, {level: taken for level, taken in self._taken.items() if not _is_fresh(level, event, self.engine)}
+            Decimal, {level: taken for level, taken in self._taken.items() if not self._is_fresh(level, event)}
         )
 
-    def forget_books(self) -> None:
-        """A new engine begins with empty books."""
+    def begin(self, now_us: int) -> None:
+        """A new engine begins with empty books, and knows what was answered to the one before."""
         self._taken.clear()
+        self.began_us = now_us
 
     def written(self, prefix: str, transition: Transition) -> None:
         """One transition was written. Raises AssertionError where it does not follow from what was before."""
@@ -77,6 +81,8 @@ class Ledger:
         if before and before.status is not trade.status:
             assert (before.status, trade.status) in MOVES
         self._orders(prefix, before, trade)
+        self._sent(before, trade)
+        self._hedged(before, trade)
         self._results(before, trade, transition)
         self._payments(trade, transition)
         self.trades[trade.id] = trade
@@ -95,6 +101,42 @@ class Ledger:
             if order.filled_quantity > filled_before:
                 paid = -order.side.sign * (order.cash - (earlier.cash if earlier else ZERO))
                 self._fill(prefix, trade, order, order.filled_quantity - filled_before, paid)
+
+    def _sent(self, before: Trade | None, trade: Trade) -> None:
+        """Orders are multiples of their venue's lot step, and sent when the cancels that led to them are answered."""
+        assert self.engine is not None
+        known = {order.id for order in before.orders} if before else set()
+        latency, markets = self.engine._latency, self.engine.markets
+        for order in trade.all_orders:
+            step = markets[order.instrument].instrument.lot_step
+            assert not order.quantity % step, f"{order.quantity} is no multiple of {step}"
+            assert not order.filled_quantity % step
+        for order in (each for each in trade.orders if each.id not in known and each.role is not Role.ENTRY):
+            for other in trade.all_orders:
+                if other.status is not OrderStatus.CANCELLED or (other.ended_us or 0) < self.began_us:
+                    continue
+                if order.role is Role.HEDGE or other.leg is order.leg and other.role is order.role:
+                    way_us = latency.response_us(markets[other.instrument].venue, cancel_of(other.id))
+                    never_sent = other.accepted_us is None and other.order_type is OrderType.MARKET
+                    assert never_sent or order.created_us >= (other.ended_us or 0) + way_us, "nobody could know that"
+
+    def _hedged(self, before: Trade | None, trade: Trade) -> None:
+        """Ruling 11: what a leg-out lost, from the cash of its fills."""
+        if trade.leg_out is None or before is not None and before.leg_out is not None:
+            return
+        lost = ZERO
+        for order in trade.orders:
+            if order.role is not Role.HEDGE or not order.filled_quantity:
+                continue
+            entry = trade.entry_order(order.leg)
+            if order.side is entry.side:
+                lost += order.leg.direction * (abs(order.cash) - entry.price * order.filled_quantity) + order.fee
+                continue
+            opening = [o for o in trade.all_orders if o.leg is order.leg and o.side is entry.side]
+            price = abs(sum((o.cash for o in opening), ZERO)) / sum((o.filled_quantity for o in opening), ZERO)
+            lost += order.leg.direction * (price * order.filled_quantity - abs(order.cash)) + order.fee
+        assert trade.leg_out.hedge_loss is not None
+        assert abs(lost - trade.leg_out.hedge_loss) <= ROUNDING * (len(trade.orders) + 1)
 
     def _fill(self, prefix: str, trade: Trade, order: Order, quantity: Decimal, paid: Decimal) -> None:
         assert self.engine is not None
@@ -132,10 +174,27 @@ class Ledger:
                 break
             level = (prefix, order.instrument, side, price)
             part = min(missing, max(ZERO, shown - self._taken[level]))
-            self._taken[level] += part
+            if part:
+                self._taken[level] += part
+                self._shown[level] = shown
             missing, cost = missing - part, cost + part * price
         assert not missing, f"{quantity} of order {order.id} was filled, {missing} of it was not in the book"
         return cost
+
+    def _is_fresh(self, level: Level, event: MarketEvent) -> bool:
+        """Whether the event says something new of a level, so that what was taken of it is there again."""
+        _, instrument, side, price = level
+        if getattr(event, "instrument", None) != instrument:
+            return False
+        if isinstance(event, BookDiff):
+            named = event.bids if side is Side.BUY else event.asks
+            return any(Decimal(text) == price for text, _ in named)
+        if isinstance(event, TopOfBook):
+            best = Decimal(event.bid if side is Side.BUY else event.ask)
+            quantity = Decimal(event.bid_quantity if side is Side.BUY else event.ask_quantity)
+            beyond = price > best if side is Side.BUY else price < best
+            return beyond or (price == best and quantity != self._shown[level])
+        return isinstance(event, BookSnapshot | FeedGap)
 
     def _results(self, before: Trade | None, trade: Trade, transition: Transition) -> None:
         """Each order that ended or was filled has a result in the same step, and no other order has one."""
@@ -173,20 +232,3 @@ class Ledger:
         assert abs(terms.residual) <= residual_tolerance(trade)
         assert (trade.exit_us or 0) >= trade.entry_us
         self.closed_now.append(trade)
-
-
-def _is_fresh(level: Level, event: MarketEvent, engine: Engine | None) -> bool:
-    """Whether the event says something new of a level, so that what was taken of it is there again."""
-    _, instrument, side, price = level
-    if getattr(event, "instrument", None) != instrument:
-        return False
-    if isinstance(event, BookDiff):
-        named = event.bids if side is Side.BUY else event.asks
-        return any(Decimal(text) == price for text, _ in named)
-    if isinstance(event, TopOfBook):
-        assert engine is not None
-        best = Decimal(event.bid if side is Side.BUY else event.ask)
-        quantity = Decimal(event.bid_quantity if side is Side.BUY else event.ask_quantity)
-        beyond = price > best if side is Side.BUY else price < best
-        return beyond or (price == best and quantity != engine.markets[instrument].book.depth_at(side, price))
-    return isinstance(event, BookSnapshot | FeedGap)

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from tests.trading.engine import machine_ledger
 from tests.trading.engine.machine_stores import EngineKilled, Fault, FaultyStore
-from tests.trading.engine.scene import ALPHA, BETA, D, MemoryCommands, MemoryQuotes, desk, strategy
+from tests.trading.engine.scene import ALPHA, BETA, D, MemoryCommands, MemoryQuotes, desk, strategy, venue
 from trading.domain.events import FundingRate, MarketEvent, Print
 from trading.domain.orders import Leg, QueuePosition
-from trading.domain.strategy import Desk
+from trading.domain.strategy import Desk, Pair
 from trading.domain.units import DAY_US, ZERO
 from trading.engine.clock import EventClock
 from trading.engine.engine import Engine
@@ -36,16 +36,25 @@ class Backend(Protocol):
         """The engine before is gone for good, as far as the stores know."""
 
 
-def drawn_desk(first: Mapping[str, Any], second: Mapping[str, Any]) -> Desk:
-    """Two portfolios on the same pair: several trades at once, short times, little capital in the second one."""
-    common: dict[str, Any] = {
-        "trades_open_per_pair_max": 3,
-        "cooldown_seconds": D("0.2"),
-        "entry_timeout_seconds": D(2),
-        "exit_timeout_seconds": D(1),
-    }
-    poor = {"prefix": "second", "starting_capital": D(2500), "leg_out_ms": 300}
-    return desk(strategy(**common, **first), strategy(**common, **poor, **second))
+def drawn_desk(
+    first: Mapping[str, Any],
+    second: Mapping[str, Any],
+    alpha: Mapping[str, Any],
+    beta: Mapping[str, Any],
+    alpha_step: str,
+) -> Desk:
+    """Two portfolios on the same pair, the second one in both directions: several trades at once, little capital in the
+    second one."""
+    common: dict[str, Any] = {"trades_open_per_pair_max": 3, "cooldown_seconds": D("0.2")}
+    pairs = (Pair(ALPHA, BETA), Pair(BETA, ALPHA))
+    poor = {"prefix": "second", "starting_capital": D(2500), "pairs": pairs, "entry_threshold_bps": D(-300)}
+    return desk(
+        strategy(**common, **first),
+        strategy(**common, **poor, **second),
+        alpha=venue("alpha", **alpha),
+        beta=venue("beta", **beta),
+        alpha_step=alpha_step,
+    )
 
 
 class World:
@@ -73,7 +82,7 @@ class World:
             for each in self.desk.strategies
         }
         self.settlements.clear()
-        self.ledger.forget_books()
+        self.ledger.begin(self.now_us)
         clock = EventClock(self.now_us)
         self.engine = Engine(self.desk, self.stores, MemoryQuotes(), MemoryCommands(), clock)
         self.ledger.engine = self.engine

@@ -25,10 +25,12 @@ from hypothesis.stateful import (
 )
 
 from tests.trading.engine.machine_checks import RedisWitness, require_sound_state, without_queues
+from tests.trading.engine.machine_draws import DESKS, FEW_LOTS, INSTRUMENT, LOTS, MILLISECONDS, OFFSET, SIZES
 from tests.trading.engine.machine_stores import LEASE_NAME, Fault, MemoryBackend, RedisBackend
-from tests.trading.engine.machine_world import BEGIN_US, INSTRUMENTS, World, drawn_desk
+from tests.trading.engine.machine_world import BEGIN_US, INSTRUMENTS, World
 from tests.trading.engine.scene import ALPHA, BETA
 from trading.domain.events import BookDiff, BookSnapshot, FeedGap, FundingRate, Print, TopOfBook
+from trading.domain.strategy import Desk
 from trading.domain.trades import TradeStatus
 from trading.domain.units import DAY_US
 from trading.engine.engine import Engine
@@ -42,27 +44,8 @@ MIDS = {ALPHA: 499_950, BETA: 502_050}  # tenths of a dollar
 CALM_MS, CALM_STEPS = 100, 60
 CALM_OFFSET = -105  # beta as cheap as alpha
 
-INSTRUMENT = st.sampled_from(INSTRUMENTS)
-MILLISECONDS = st.integers(0, 120)
-OFFSET = st.integers(-6, 6)  # steps of two dollars
-LOTS = st.integers(1, 60)  # of 0.001
-FEW_LOTS = st.integers(1, 14)  # about what is ahead in a queue of at most 60 lots
-SIZES = st.lists(LOTS, min_size=1, max_size=4)
-SETTINGS = st.fixed_dictionaries(
-    {
-        "entry_policy": st.sampled_from(["both_passive", "passive_then_take", "both_take"]),
-        "hedge": st.sampled_from(["unwind", "complete"]),
-        "fill_volume": st.sampled_from(["whole", "printed"]),
-        "exit_order": st.sampled_from(["market", "limit_then_market"]),
-        "capital_mode": st.sampled_from(["fixed", "compounding"]),
-    }
-)
 ALIVE = precondition(lambda self: self.world.engine is not None)
 DEAD = precondition(lambda self: self.world.engine is None)
-
-
-def quantity(lots: int) -> str:
-    return f"{lots / 1000:.3f}"
 
 
 class TradingMachine(RuleBasedStateMachine):
@@ -77,12 +60,17 @@ class TradingMachine(RuleBasedStateMachine):
     def backend(self) -> Any:
         return MemoryBackend()
 
-    @initialize(first=SETTINGS, second=SETTINGS)
-    def open_the_markets(self, first: dict[str, Any], second: dict[str, Any]) -> None:
-        self.world = World(self.backend(), drawn_desk(first, second))
+    @initialize(used=DESKS)
+    def open_the_markets(self, used: Desk) -> None:
+        self.steps_of = {each.id: each.lot_step for each in used.instruments}
+        self.world = World(self.backend(), used)
         for instrument in INSTRUMENTS:
             self.show_book(instrument, 0, 0, [60, 60], [60, 60])
         self.world.advance(BEGIN_US + 1_000_000)
+
+    def quantity(self, instrument: str, lots: int) -> str:
+        """Venues show and print multiples of their own lot step."""
+        return f"{lots * self.steps_of[instrument]:.3f}"
 
     def at_us(self, ms: int) -> int:
         return self.world.now_us + ms * 1_000
@@ -91,8 +79,8 @@ class TradingMachine(RuleBasedStateMachine):
         """A snapshot and its top, five dollars around the mid, a dollar between levels."""
         world, mid = self.world, MIDS[instrument] + offset * 20
         world.book_id += 1
-        below = [(f"{(mid - 50 - 10 * n) / 10:.1f}", quantity(lots)) for n, lots in enumerate(bids)]
-        above = [(f"{(mid + 50 + 10 * n) / 10:.1f}", quantity(lots)) for n, lots in enumerate(asks)]
+        below = [(f"{(mid - 50 - 10 * n) / 10:.1f}", self.quantity(instrument, lots)) for n, lots in enumerate(bids)]
+        above = [(f"{(mid + 50 + 10 * n) / 10:.1f}", self.quantity(instrument, lots)) for n, lots in enumerate(asks)]
         at_us = self.at_us(ms)
         self.tops[instrument] = TopOfBook(instrument, at_us, *below[0], *above[0])
         world.deliver(BookSnapshot(instrument, at_us, below, above, world.book_id))
@@ -108,7 +96,7 @@ class TradingMachine(RuleBasedStateMachine):
     def top_comes_again(self, ms: int, lots: int | None, instrument: str) -> None:
         """The same prices; another quantity at the bid, or nothing new at all."""
         top = self.tops[instrument]
-        bid_quantity = top.bid_quantity if lots is None else quantity(lots)
+        bid_quantity = top.bid_quantity if lots is None else self.quantity(instrument, lots)
         at_us = self.at_us(ms)
         self.tops[instrument] = TopOfBook(instrument, at_us, top.bid, bid_quantity, top.ask, top.ask_quantity)
         self.world.deliver(self.tops[instrument])
@@ -122,7 +110,7 @@ class TradingMachine(RuleBasedStateMachine):
         first_id = last_id + 1 + (skipped == 30)
         world.book_id = max(world.book_id, first_id)
         price = f"{Decimal(self.tops[instrument].ask) + behind:.1f}"
-        diff = BookDiff(instrument, self.at_us(ms), [], [(price, quantity(lots))], first_id, first_id)
+        diff = BookDiff(instrument, self.at_us(ms), [], [(price, self.quantity(instrument, lots))], first_id, first_id)
         world.deliver(diff)
 
     @ALIVE
@@ -173,9 +161,8 @@ class TradingMachine(RuleBasedStateMachine):
     def show_print(self, instrument: str, ms: int, price: Decimal, lots: int, buy: bool) -> None:
         world = self.world
         world.print_id += 1
-        event = Print(
-            instrument, self.at_us(ms), world.print_id, f"{price:.1f}", quantity(lots), "buy" if buy else "sell"
-        )
+        size = self.quantity(instrument, lots)
+        event = Print(instrument, self.at_us(ms), world.print_id, f"{price:.1f}", size, "buy" if buy else "sell")
         world.show_print(event)
 
     @ALIVE
@@ -287,7 +274,10 @@ class TradingMachine(RuleBasedStateMachine):
         self.check()
 
     def calm_down(self) -> None:
-        """Deep books, no spread and no funding that anybody wants, six seconds."""
+        """Deep books, no spread and no funding that anybody wants, no more entries, six seconds."""
+        assert self.world.engine is not None
+        for portfolio in self.world.engine.portfolios.values():
+            portfolio.entries_stopped = "the market is calm"
         for instrument in INSTRUMENTS:
             at_us = self.world.now_us
             self.world.deliver(FundingRate(instrument, at_us, "0", 8, "50000", at_us + DAY_US))
