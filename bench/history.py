@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import redis
 
-from bench.measure import Ratio, compare
+from bench.measure import Ratio, ratio_of_medians, seconds_of_both
 from bench.monitor_tick import KEYS_PER_WRITE, NOW_US, PRICE, SIZE_USD, open_trade
 from paperdesk.embedded.redis_server import running_redis
 from paperdesk.tables import TABLES
@@ -29,9 +32,10 @@ from trading.stores.wire import encode_trade
 
 YOUNG, OLD = 100, 100_000
 OPEN_TRADES = 100
-PER_TURN = 5  # a turn of a few milliseconds: on a busy machine many short turns tell more than few long ones
-TURNS_EACH = 10
+WARM_UP = 20  # opens and closes that do not count
+TIMES_A_TURN = 60  # an open takes about a millisecond: many single ones, in turn, tell more than a few long runs
 LIMIT = 1.2
+REWRITE_SECONDS_MAX = 60.0
 HOLD_US = 60_000_000
 TRANSIT_US = 40_000  # of an order, to its venue and back
 
@@ -45,25 +49,32 @@ def run(turns: int) -> list[Ratio]:
         running_redis(Path(folder) / "old") as old,
     ):
         one, other = Books(old, desk, OLD), Books(young, desk, YOUNG)
-        words = (f"{OLD:,} closed trades", f"{YOUNG} closed trades")
-        refill = both(one.refill, other.refill)
-        return [
-            compare(
-                "atomic open", (words[0], one.open_some), (words[1], other.open_some), turns * TURNS_EACH, LIMIT, refill
-            ),
-            compare(
-                "atomic close",
-                (words[0], one.close_some),
-                (words[1], other.close_some),
-                turns * TURNS_EACH,
-                LIMIT,
-                refill,
-            ),
-        ]
+        opens, closes = [], []
+        with no_collection():
+            for turn in range(WARM_UP + turns * TIMES_A_TURN):
+                young_first = turn % 2 == 0
+                opens.append(seconds_of_both(one.open, other.open, young_first, collect=False))
+                closes.append(seconds_of_both(one.close, other.close, young_first, collect=False))
+    words = (f"{OLD:,} closed trades", f"{YOUNG} closed trades")
+    return [
+        ratio_of_medians("atomic open", *words, opens[WARM_UP:], LIMIT),
+        ratio_of_medians("atomic close", *words, closes[WARM_UP:], LIMIT),
+    ]
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """No garbage collection, which would fall on one of the two by chance."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Books:
-    """A portfolio on a Redis of its own, with that many closed trades and always as many open ones."""
+    """A portfolio on a Redis of its own, with that many closed trades at first and always as many open ones."""
 
     def __init__(self, url: str, desk: Desk, closed_trades: int) -> None:
         strategy = desk.strategies[0]
@@ -78,33 +89,19 @@ class Books:
             state, total_trades=closed_trades, closed_trades=tuple(ids[:CLOSED_TRADES_KEPT])
         )
         self._store.create(self._state)
+        wait_for_rewrite(self._client)
         while len(self._open) < OPEN_TRADES:
-            self._open_one()
+            self.open()
 
-    def open_some(self) -> None:
-        """Opens trades."""
-        for _ in range(PER_TURN):
-            self._open_one()
-
-    def close_some(self) -> None:
-        """Closes trades."""
-        for _ in range(PER_TURN):
-            self._close_one()
-
-    def refill(self) -> None:
-        """Brings the number of open trades back to where it was."""
-        while len(self._open) < OPEN_TRADES:
-            self._open_one()
-        while len(self._open) > OPEN_TRADES:
-            self._close_one()
-
-    def _open_one(self) -> None:
+    def open(self) -> None:
+        """Opens a trade."""
         trade = with_new_ids(self._model)
         self._state = self._state.opened(trade)
         self._open.append(trade)
         self._store.commit(Transition(operation_id=trade.id, at_us=NOW_US, state=self._state, trades=(trade,)))
 
-    def _close_one(self) -> None:
+    def close(self) -> None:
+        """Closes the oldest trade, with its results."""
         trade = closed(self._open.pop(0))
         exits = trade.orders
         self._state = self._state.closed(trade, Decimal(0), Decimal(0))
@@ -128,6 +125,13 @@ def write_history(client: redis.Redis, keys: PortfolioKeys, model: Trade, count:
         client.mset({keys.closed_trade(each): record.replace(model.id.encode(), each.encode()) for each in some})
         client.zadd(keys.closed_index, dict.fromkeys(some, NOW_US - start))
     return ids
+
+
+def wait_for_rewrite(client: redis.Redis) -> None:
+    """Returns when the server has written its append-only file anew, which loading the history has set off."""
+    deadline = time.monotonic() + REWRITE_SECONDS_MAX
+    while client.info("persistence")["aof_rewrite_in_progress"] and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def with_new_ids(trade: Trade) -> Trade:
@@ -163,13 +167,3 @@ def closing_order(entry: Order) -> Order:
         filled_us=NOW_US + HOLD_US,
         cash=-side.sign * PRICE * entry.quantity,
     )
-
-
-def both(one: Callable[[], object], other: Callable[[], object]) -> Callable[[], None]:
-    """One after the other."""
-
-    def run_both() -> None:
-        one()
-        other()
-
-    return run_both

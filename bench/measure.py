@@ -11,6 +11,8 @@ import msgspec
 
 Action = Callable[[], object]
 
+BLOCKS = 10
+
 
 class Ratio(msgspec.Struct, frozen=True):
     """A benchmark's outcome: ours over bare, the median of the turns' ratios; `ours_value` and `bare_value` are
@@ -45,12 +47,18 @@ def compare(
     limit: float | None = None,
     before_each: Action = lambda: None,
 ) -> Ratio:
-    """Times both in turn after one uncounted run of each; (words, callable) pairs. `before_each` is not timed."""
+    """Times both in turn after one uncounted run of each; (words, callable) pairs. `before_each` is not timed. Who
+    comes first changes from turn to turn."""
     pairs = []
-    for _ in range(turns + 1):
+    for turn in range(turns + 1):
         before_each()
-        pairs.append((seconds_of(ours[1]), seconds_of(bare[1])))
+        pairs.append(seconds_of_both(ours[1], bare[1], bare_first=turn % 2 == 0))
     return ratio_of(name, ours[0], bare[0], pairs[1:], limit)
+
+
+def medians_of(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The median of the first and that of the second of each pair."""
+    return statistics.median(mine for mine, _ in pairs), statistics.median(other for _, other in pairs)
 
 
 def ratio_of(
@@ -64,12 +72,13 @@ def ratio_of(
 ) -> Ratio:
     """The ratio of (ours, bare) pairs that were measured one after the other."""
     ratios = [mine / other for mine, other in pairs]
+    ours_value, bare_value = medians_of(pairs)
     return Ratio(
         name=name,
         ours=ours,
         bare=bare,
-        ours_value=statistics.median(mine for mine, _ in pairs),
-        bare_value=statistics.median(other for _, other in pairs),
+        ours_value=ours_value,
+        bare_value=bare_value,
         ratio=statistics.median(ratios),
         ratio_min=min(ratios),
         ratio_max=max(ratios),
@@ -80,9 +89,35 @@ def ratio_of(
     )
 
 
-def seconds_of(action: Action) -> float:
-    """Wall seconds of one call. Earlier garbage is not counted."""
-    gc.collect()
+def ratio_of_medians(
+    name: str, ours: str, bare: str, pairs: Sequence[tuple[float, float]], limit: float | None = None
+) -> Ratio:
+    """The same for many times of about a millisecond, of which one tells nothing: the ratio of the medians of all of
+    them; least and most are those of `BLOCKS` parts of the run."""
+    size = -(-len(pairs) // BLOCKS)
+    parts = [medians_of(pairs[start : start + size]) for start in range(0, len(pairs), size)]
+    ours_value, bare_value = medians_of(pairs)
+    return msgspec.structs.replace(
+        ratio_of(name, ours, bare, parts, limit),
+        ours_value=ours_value,
+        bare_value=bare_value,
+        ratio=ours_value / bare_value,
+        turns=len(pairs),
+    )
+
+
+def seconds_of_both(ours: Action, bare: Action, bare_first: bool, collect: bool = True) -> tuple[float, float]:
+    """Wall seconds of ours and of the bare operation."""
+    if bare_first:
+        other = seconds_of(bare, collect)
+        return seconds_of(ours, collect), other
+    return seconds_of(ours, collect), seconds_of(bare, collect)
+
+
+def seconds_of(action: Action, collect: bool = True) -> float:
+    """Wall seconds of one call. Earlier garbage is not counted, unless there is none to `collect`."""
+    if collect:
+        gc.collect()
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
