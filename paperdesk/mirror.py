@@ -7,7 +7,7 @@ the canonical row (`results.domain.canonical`) except the ingestion columns, whi
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db import NotSupportedError, models
@@ -96,7 +96,10 @@ class JsonTextField(models.TextField):
 
 class MirroredModel(models.Model):
     """A durable table. `version` grows with each transition, `day` is the UTC day of the first one and never
-    changes, `row_hash` is the signed 64-bit hash of the canonical row."""
+    changes, `row_hash` is the signed 64-bit hash of the canonical row. `added_columns` came after rows had been
+    written: null there, they leave the hash of those rows as it was."""
+
+    added_columns: ClassVar[frozenset[str]] = frozenset()
 
     version = models.BigIntegerField(help_text="Counts the transitions of this row; the newest wins.")
     day = models.DateField(help_text="UTC day of the row's first version.")

@@ -58,7 +58,8 @@ def table_of(model: type[models.Model]) -> Table:
     """The table of a mirrored or born model. Raises ImproperlyConfigured for a field of a kind that no store knows."""
     fields = [field for field in model._meta.local_fields if field.column not in INGESTION_COLUMNS]
     key = model._meta.pk
-    columns = tuple(Column(field.column, _kind(field), field.null) for field in fields)
+    added: frozenset[str] = getattr(model, "added_columns", frozenset())
+    columns = tuple(Column(field.column, _kind(field), field.null, field.column in added) for field in fields)
     return Table(model._meta.db_table, str(key.column), columns, issubclass(model, BornModel))
 
 

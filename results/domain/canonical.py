@@ -24,11 +24,15 @@ HASH_COLUMN = "row_hash"
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One column of a durable table. `kind` is one of uuid, text, decimal, integer, time, date, boolean, json."""
+    """One column of a durable table. `kind` is one of uuid, text, decimal, integer, time, date, boolean, json.
+
+    `added`: it came after rows had been written, which have null there.
+    """
 
     name: str
     kind: str
     nullable: bool = False
+    added: bool = False
 
 
 class RowMismatch(ValueError):
@@ -55,9 +59,11 @@ def canonical_text(kind: str, value: Any) -> str:
 def row_hash(columns: Sequence[Column], row: Mapping[str, Any]) -> int:
     """The row's hash as a signed 64-bit integer: 8 bytes of BLAKE2b over the canonical texts.
 
-    Covers every column but `row_hash` itself. Raises RowMismatch when a column is missing or unknown.
+    Covers every column but `row_hash` itself, and added columns only where they have a value: the rows of before keep
+    their hash. Raises RowMismatch when a column is missing or unknown.
     """
-    texts = [canonical_text(column.kind, row[column.name]) for column in columns_hashed(columns, row)]
+    hashed = columns_hashed(columns, row)
+    texts = [canonical_text(c.kind, row[c.name]) for c in hashed if not (c.added and row[c.name] is None)]
     digest = hashlib.blake2b(UNIT_SEPARATOR.join(texts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 

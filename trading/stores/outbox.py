@@ -80,9 +80,11 @@ def row_text(row: Mapping[str, Any]) -> str:
 def row_of_text(columns: Sequence[Column], text: str | bytes) -> Row:
     """The inverse of `row_text`: the canonical row, values in the types of its columns.
 
-    Raises msgspec.DecodeError, KeyError or ValueError when the text is not such a row.
+    A row that was written before a column was added has null there. Raises msgspec.DecodeError, KeyError or ValueError
+    when the text is not such a row.
     """
-    values = msgspec.json.decode(text)
+    values: dict[str, Any] = {column.name: None for column in columns if column.added}
+    values |= msgspec.json.decode(text, type=dict[str, Any])
     return {column.name: _canonical_value(column.kind, values[column.name]) for column in columns}
 
 
