@@ -80,11 +80,11 @@ class Ledger:
         assert before is None or before.status is not TradeStatus.CLOSED, "a closed trade changed"
         if before and before.status is not trade.status:
             assert (before.status, trade.status) in MOVES
+        self._payments(trade, transition)  # of settlements before the fills of this step
         self._orders(prefix, before, trade)
         self._sent(before, trade)
         self._hedged(before, trade)
         self._results(before, trade, transition)
-        self._payments(trade, transition)
         self.trades[trade.id] = trade
         if trade.status is TradeStatus.CLOSED:
             self._closed(trade)
