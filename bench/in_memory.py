@@ -11,7 +11,7 @@ import msgspec
 from trading.domain.portfolio import PortfolioState
 from trading.domain.trades import Trade
 from trading.stores.command_store import Command
-from trading.stores.market_store import MarketQuote
+from trading.stores.market_store import LastFunding, MarketQuote
 from trading.stores.monitor_store import Reading, Watched
 from trading.stores.transition import Transition
 
@@ -74,6 +74,10 @@ class MarketInMemory:
     def publish(self, quotes: Mapping[str, MarketQuote]) -> None:
         """Replaces quotes."""
         self._quotes.update(quotes)
+
+    def last_funding(self) -> dict[str, LastFunding]:
+        """Nothing: no engine ran before."""
+        return {}
 
     def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
         """Nobody looks at the feed's status here."""

@@ -89,6 +89,7 @@ NAMES: dict[str, str] = {
     "long_exchange": "long venue",
     "short_exchange": "short venue",
     "settled_at": "settled",
+    "basis": "known as",
     "found_at": "found",
     "sent_at": "sent",
     "accepted_at": "accepted",

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from paperdesk.admin_filters import found_filter, listed_filter, period_filter, venue_filter
 from paperdesk.mirror_admin import ROWS_A_PAGE, MirrorAdmin, trade_links
 from paperdesk.roles import may_command
+from trading.domain.funding import Basis
 from trading.domain.orders import Leg, Liquidity, Role
 from trading.domain.trades import ExitReason, Hedge, TradeStatus
 from trading.models import (
@@ -147,15 +148,20 @@ class FundingPaymentAdmin(OfTrade):
 
     columns = (
         "id", "settled_at", "trade_id", "symbol", "exchange", "leg", "cash_usd", "quantity", "mark_price", "rate",
-        "interval_hours", "portfolio",
+        "interval_hours", "basis", "portfolio",
     )  # fmt: skip
     sorted_by = "settled_at"
     id_columns = ("id", "trade_id")
     search_help_text = "The exact id of a payment or of a trade."
-    list_filter = (period_filter("settled_at"), listed_filter("leg", Leg), found_filter(PaperTrade, "portfolio"))
+    list_filter = (
+        period_filter("settled_at"),
+        listed_filter("leg", Leg),
+        listed_filter("basis", Basis),
+        found_filter(PaperTrade, "portfolio"),
+    )
     groups = (
         ("Payment", ("id", "trade_id", "portfolio", "exchange", "symbol", "leg", "settled_at", "cash_usd")),
-        ("Terms", ("quantity", "mark_price", "rate", "interval_hours")),
+        ("Terms", ("quantity", "mark_price", "rate", "interval_hours", "basis")),
     )
 
 

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from paperdesk.rest import MirrorViewSet, filters_of, serializer_of
 from paperdesk.roles import may_command
 from trading.api_portfolios import DeskAway
+from trading.domain.funding import Basis
 from trading.domain.orders import Leg, Liquidity, Role, Side
 from trading.domain.trades import ExitReason, Hedge, TradeStatus
 from trading.models import (
@@ -121,7 +122,7 @@ class FundingPaymentViewSet(MirrorViewSet):
         FundingPayment,
         time="settled_at",
         equal=("trade_id", "portfolio", "exchange", "symbol"),
-        choices={"leg": list(Leg)},
+        choices={"leg": list(Leg), "basis": list(Basis)},
         ranges=("cash_usd",),
     )
 

@@ -99,6 +99,8 @@ class LegOutEvent(MirroredModel):
 class FundingPayment(MirroredModel):
     """Funding of one leg at one settlement (ruling 13). `cash_usd` is positive when received."""
 
+    added_columns = frozenset({"basis"})
+
     id = models.UUIDField(primary_key=True)
     trade_id = models.UUIDField()
     portfolio = models.CharField(max_length=64)
@@ -111,6 +113,12 @@ class FundingPayment(MirroredModel):
     rate = ExactDecimalField(help_text="A ratio per interval.")
     interval_hours = models.IntegerField()
     cash_usd = ExactDecimalField()
+    basis = models.CharField(
+        max_length=16,
+        null=True,
+        help_text="How rate and mark price were known: settled (told after the settlement), announced (the last word "
+        "before it) or estimated (nobody heard it). Null in rows that are older than the column.",
+    )
 
     class Meta(MirroredModel.Meta):
         db_table = "funding_payment"

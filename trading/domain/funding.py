@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from decimal import Decimal
+from enum import StrEnum
 
 import msgspec
 
@@ -16,6 +17,15 @@ from trading.domain.units import round12
 
 FUNDING_NAMESPACE = uuid.UUID("0d7a6e53-93b0-5b43-8a4e-0f6e5f6f3c11")
 DELTA_HOURS = 8
+
+
+class Basis(StrEnum):
+    """How the rate of a payment was known: the venue said it after the settlement; it was the last word before it; or
+    nobody heard it, and the last rate and mark price that were known stand in."""
+
+    SETTLED = "settled"
+    ANNOUNCED = "announced"
+    ESTIMATED = "estimated"
 
 
 class FundingPayment(msgspec.Struct, frozen=True):
@@ -32,6 +42,7 @@ class FundingPayment(msgspec.Struct, frozen=True):
     rate: Decimal
     interval_hours: int
     cash: Decimal
+    basis: Basis = Basis.ANNOUNCED
 
 
 def delta_8h(short_rate: Decimal, short_interval_h: int, long_rate: Decimal, long_interval_h: int) -> Decimal:
@@ -45,7 +56,13 @@ def funding_cash(signed_quantity: Decimal, mark_price: Decimal, rate: Decimal) -
 
 
 def payment(
-    trade: Trade, leg: Leg, rate: Decimal, interval_hours: int, mark_price: Decimal, settled_us: int
+    trade: Trade,
+    leg: Leg,
+    rate: Decimal,
+    interval_hours: int,
+    mark_price: Decimal,
+    settled_us: int,
+    basis: Basis = Basis.ANNOUNCED,
 ) -> FundingPayment | None:
     """The payment of a leg at a settlement, or None if it held nothing at that instant.
 
@@ -69,11 +86,14 @@ def payment(
         rate=rate,
         interval_hours=interval_hours,
         cash=funding_cash(held, mark_price, rate),
+        basis=basis,
     )
 
 
 def booked(trade: Trade, paid: FundingPayment) -> Trade:
-    """The trade after a payment was added to its leg's funding."""
+    """The trade after a payment was added to its leg's funding, which is booked up to that settlement then."""
     if paid.leg is Leg.LONG:
-        return msgspec.structs.replace(trade, funding_long_usd=round12(trade.funding_long_usd + paid.cash))
-    return msgspec.structs.replace(trade, funding_short_usd=round12(trade.funding_short_usd + paid.cash))
+        cash = round12(trade.funding_long_usd + paid.cash)
+        return msgspec.structs.replace(trade, funding_long_usd=cash, funding_long_until_us=paid.settled_us)
+    cash = round12(trade.funding_short_usd + paid.cash)
+    return msgspec.structs.replace(trade, funding_short_usd=cash, funding_short_until_us=paid.settled_us)

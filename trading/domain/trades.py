@@ -71,7 +71,9 @@ class LegOut(msgspec.Struct, frozen=True):
 
 class Trade(msgspec.Struct, frozen=True):
     """A paper trade. `position_size_usd` is the notional per leg (ruling 7); `orders` are the exits and hedges
-    in the order in which they were sent; `version` counts its durable transitions from 1."""
+    in the order in which they were sent; `version` counts its durable transitions from 1. `funding_long_until_us` is
+    the last settlement that the long leg was paid for: 0 before the first one, None where an earlier version of the
+    desk did not write it down."""
 
     id: str
     portfolio: str
@@ -99,6 +101,8 @@ class Trade(msgspec.Struct, frozen=True):
     leg_out: LegOut | None = None
     funding_long_usd: Decimal = ZERO
     funding_short_usd: Decimal = ZERO
+    funding_long_until_us: int | None = 0
+    funding_short_until_us: int | None = 0
     version: int = 1
     origin: str = "engine"
 
@@ -115,6 +119,10 @@ class Trade(msgspec.Struct, frozen=True):
     def entry_order(self, leg: Leg) -> Order:
         """The entry order of a leg."""
         return self.long_order if leg is Leg.LONG else self.short_order
+
+    def funding_until_us(self, leg: Leg) -> int | None:
+        """The last settlement that a leg was paid for; see the class."""
+        return self.funding_long_until_us if leg is Leg.LONG else self.funding_short_until_us
 
     def position(self, leg: Leg) -> Decimal:
         """The signed base quantity that a leg holds now: positive is long."""

@@ -99,6 +99,7 @@ class Engine:
     def start(self, now_us: int) -> None:
         """Loads every portfolio; open trades of an earlier run are taken up as after a restart."""
         self._reach(now_us)
+        self._settlements.remember(self.markets, self._publication.last_funding(), self.now_us)
         for portfolio in self.portfolios.values():
             self.start_portfolio(portfolio)
 
@@ -112,6 +113,7 @@ class Engine:
         except (WireError, StepConflict, StepRefused) as error:
             portfolio.halt(str(error))
             return
+        self._settlements.take_up(portfolio, self.now_us)
         self._recovery.take_up(portfolio, self.now_us)
 
     def instruments_in_use(self) -> set[str]:

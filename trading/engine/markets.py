@@ -11,12 +11,12 @@ import math
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from trading.domain.events import FundingRate, TopOfBook
+from trading.domain.funding import Basis
 from trading.domain.instruments import Instrument, Venue
 from trading.domain.spread import FundingTerm
 from trading.domain.strategy import Desk
+from trading.engine.funding_terms import Funding, FundingTerms
 from trading.engine.liquidity import Liquidity
 from trading.engine.witnesses import Watched
 from trading.engine.working import Working
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
 
 
 UNKNOWN_BID, UNKNOWN_ASK = 0.0, math.inf  # no spread with them is a number, so none passes a screen
-
-
-class Funding(msgspec.Struct, frozen=True):
-    """An announced funding settlement: the term, and the mark price at which it would be paid."""
-
-    term: FundingTerm
-    mark_price: Decimal
 
 
 class Market:
@@ -50,8 +43,8 @@ class Market:
         "last_print_us",
         "liquidity",
         "resting",
-        "settlements",
         "signals",
+        "terms",
         "venue",
         "waiting",
         "watched",
@@ -65,7 +58,7 @@ class Market:
         self.ask = UNKNOWN_ASK
         self.changed = False  # since the last publication
         self.funding: Funding | None = None
-        self.settlements: dict[int, Funding] = {}  # by settlement instant; those that are still to come
+        self.terms = FundingTerms()
         self.last_print_id = 0
         self.last_print_us = 0
         self.resting: list[Working] = []
@@ -91,12 +84,10 @@ class Market:
         return self.funding.term if self.funding else None
 
     def announce(self, event: FundingRate) -> bool:
-        """Takes in a funding rate. Returns whether its settlement was not known before."""
+        """Takes in the rate of the next settlement. Returns whether its instant was not known before."""
         term = FundingTerm(Decimal(event.rate), event.interval_hours, event.next_settlement_us)
         self.funding = Funding(term, Decimal(event.mark_price))
-        new = event.next_settlement_us not in self.settlements
-        self.settlements[event.next_settlement_us] = self.funding
-        return new
+        return self.terms.learn(self.funding, Basis.ANNOUNCED, event.event_us)
 
 
 def markets_of(desk: Desk) -> dict[str, Market]:

@@ -14,7 +14,7 @@ import msgspec
 
 from trading.domain.errors import ConservationBroken
 from trading.domain.evidence import OrderFill, fill_between
-from trading.domain.funding import FundingPayment
+from trading.domain.funding import FundingPayment, booked
 from trading.domain.orders import Leg, Order, OrderStatus
 from trading.domain.outcome import metrics_of, result_of
 from trading.domain.pnl import fees_of
@@ -24,6 +24,7 @@ from trading.domain.strategy import Strategy
 from trading.domain.trades import Trade, TradeStatus
 from trading.domain.units import ZERO
 from trading.domain.witness import Witness
+from trading.engine.funding_due import funding_due
 from trading.engine.latency import Latency
 from trading.engine.lifecycle import Cause, settled
 from trading.engine.markets import Market
@@ -138,13 +139,18 @@ class Portfolio:
                 trade = trade.with_order(self.working[order.id].order)
         return trade
 
-    def put(self, trade: Trade, at_us: int, funding: tuple[FundingPayment, ...] = ()) -> Trade | None:
-        """Moves a trade on and writes it with its portfolio, results and funding in one step.
+    def put(self, trade: Trade, at_us: int, funding: tuple[FundingPayment, ...] | None = None) -> Trade | None:
+        """Moves a trade on and writes it with its portfolio, results and funding in one step: the payments given, else
+        all that the trade is due.
 
         Returns the trade as written, in the state that its orders ask for, or None when the portfolio is halted now.
         Raises LeaseLost, RedisAway and, before anything is written, InsufficientCapital.
         """
         before = self.trades.get(trade.id)
+        if funding is None:
+            funding = funding_due(before, self.markets, at_us) if before else ()
+        for paid in funding:
+            trade = booked(trade, paid)
         trade = settled(trade, self.causes.get(trade.id), at_us)
         trade = msgspec.structs.replace(trade, version=before.version + 1 if before else 1)
         try:

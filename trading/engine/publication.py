@@ -15,7 +15,7 @@ import msgspec
 from trading.domain.orders import Side
 from trading.domain.units import MICROSECONDS
 from trading.engine.markets import Market
-from trading.stores.market_store import MarketQuote
+from trading.stores.market_store import LastFunding, MarketQuote
 
 RATE_POINTS_MAX = 12  # at four a second: the rate of the last three seconds
 
@@ -29,6 +29,9 @@ class QuoteStore(Protocol):
     def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
         """Replaces the feed's status."""
 
+    def last_funding(self) -> Mapping[str, LastFunding]:
+        """The funding published last, by instrument."""
+
 
 class Publication:
     """Publishes the markets of one engine."""
@@ -39,6 +42,10 @@ class Publication:
         self._states: dict[str, str] = {}
         self._received_us = 0
         self._points: deque[tuple[int, int]] = deque(maxlen=RATE_POINTS_MAX)
+
+    def last_funding(self) -> Mapping[str, LastFunding]:
+        """The funding that was published last, by this engine or an earlier one, by instrument. Raises RedisAway."""
+        return self._store.last_funding()
 
     def publish(self, now_us: int) -> int:
         """Publishes every instrument that changed or whose book came into another state; returns how many.
@@ -100,6 +107,7 @@ def quote_of(market: Market, state: str, now_us: int) -> MarketQuote:
         funding_rate=funding.term.rate if funding else None,
         funding_interval_h=funding.term.interval_hours if funding else None,
         next_settlement_us=funding.term.next_settlement_us if funding else None,
+        funding_told_us=market.terms.told_us(funding.at_us) if funding else None,
         event_us=book.event_us,
         state=state,
         reason="" if state == "ok" else book.trouble(now_us),

@@ -2,7 +2,8 @@
 
 A quote is a hash of text, empty where nothing is known: prices and quantities with their digits, the funding rate per
 interval, times in microseconds. `state` is "ok" only if the book may be traded and marked with; `reason` says why it
-may not. Not part of any step: the next publication, at most 100 ms later, replaces it.
+may not. Not part of any step: the next publication, at most 100 ms later, replaces it; only `last_funding`, a JSON
+object, stays until there is a newer one, for the engine that comes after a restart.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from trading.stores.connection import answering, members_of
 from trading.stores.errors import WireError
 
 NUMBERS = ("bid", "ask", "bid_quantity", "ask_quantity", "mark_price", "funding_rate")
-INTEGERS = ("funding_interval_h", "next_settlement_us", "event_us")
+LAST_FUNDING = "last_funding"
+INTEGERS = ("funding_interval_h", "next_settlement_us", "funding_told_us", "event_us")
 
 
 class MarketQuote(msgspec.Struct, frozen=True, kw_only=True):
-    """Top of book, mark price and funding of an instrument; None where unknown or, for spot, without meaning."""
+    """Top of book, mark price and funding of an instrument; None where unknown or, for spot, without meaning.
+    `funding_told_us` is when the next settlement was first said to be the next."""
 
     bid: Decimal | None = None
     ask: Decimal | None = None
@@ -34,9 +37,27 @@ class MarketQuote(msgspec.Struct, frozen=True, kw_only=True):
     funding_rate: Decimal | None = None
     funding_interval_h: int | None = None
     next_settlement_us: int | None = None
+    funding_told_us: int | None = None
     event_us: int = 0
     state: str = "ok"
     reason: str = ""
+
+
+class LastFunding(msgspec.Struct, frozen=True):
+    """The last word on an instrument's funding: what its quote said when it last said something. The quotes of an
+    engine that has heard nothing yet leave it alone."""
+
+    rate: Decimal
+    interval_hours: int
+    mark_price: Decimal
+    next_settlement_us: int
+    told_us: int
+
+    @classmethod
+    def of(cls, quote: MarketQuote) -> LastFunding | None:
+        """What a quote says of it, None for nothing."""
+        said = quote.funding_rate, quote.funding_interval_h, quote.mark_price, quote.next_settlement_us
+        return None if None in said else cls(*said, quote.funding_told_us or 0)  # type: ignore[arg-type]
 
 
 class MarketStore:
@@ -66,6 +87,17 @@ class MarketStore:
             hashes = reading.execute()
         return {name: _quote(keys.market(name), fields) for name, fields in zip(names, hashes, strict=True)}
 
+    def last_funding(self) -> dict[str, LastFunding]:
+        """The funding that was published last, by instrument id; what cannot be read is left out. Raises RedisAway."""
+        with answering("reading the last funding"):
+            names = sorted(members_of(self._client, keys.MARKET_INDEX))
+            reading = self._client.pipeline(transaction=False)
+            for name in names:
+                reading.hget(keys.market(name), LAST_FUNDING)
+            told = reading.execute()
+        found = {name: _last_funding(raw) for name, raw in zip(names, told, strict=True) if raw}
+        return {name: last for name, last in found.items() if last is not None}
+
     def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
         """Replaces fields of the feed's status: `name`, `event_us`, `received_us`, `messages`, `rate_per_second`, and
         `troubles`, a JSON object of sentences by prefix, `feed_troubles`, a JSON list of sentences."""
@@ -81,8 +113,18 @@ class MarketStore:
 
 
 def _texts(quote: MarketQuote) -> dict[Any, Any]:
-    fields = {name: getattr(quote, name) for name in quote.__struct_fields__}
-    return {name: _text(value) for name, value in fields.items()}
+    fields = {name: _text(getattr(quote, name)) for name in quote.__struct_fields__}
+    last = LastFunding.of(quote)
+    if last is not None:
+        fields[LAST_FUNDING] = msgspec.json.encode(last).decode()
+    return fields
+
+
+def _last_funding(raw: bytes) -> LastFunding | None:
+    try:
+        return msgspec.json.decode(raw, type=LastFunding)
+    except msgspec.DecodeError:
+        return None
 
 
 def _text(value: object) -> str:

@@ -109,6 +109,7 @@ def funding_row(paid: FundingPayment, portfolio: str) -> Row:
         "rate": paid.rate,
         "interval_hours": paid.interval_hours,
         "cash_usd": paid.cash,
+        "basis": paid.basis.value,
         "version": 1,
         "day": day_of(paid.settled_us),
     }

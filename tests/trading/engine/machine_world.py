@@ -1,8 +1,9 @@
 """The world of the state machine: an engine that lives and dies on stores that stay, a made-up market, a clock.
 
 Everything that the engine is told goes through `advance` and `deliver`, so that the ledger knows what is in force:
-timers run on the book as it was, then the event comes. Settlement instants are never jumped over, so that what each
-must pay is known when it passes.
+timers run on the book as it was, then the event comes. Settlement instants are never jumped over while the engine
+lives, so that what each must pay is known when it passes; what is `owed` is paid later if the engine was dead, and in
+any case before the trade ends. A new engine knows the last settlement of each instrument that was published.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from trading.domain.units import DAY_US, ZERO
 from trading.engine.clock import EventClock
 from trading.engine.engine import Engine
 from trading.engine.portfolio import TransitionStore
+from trading.engine.settlements import SETTLED_WAIT_US
 
 BEGIN_US = 19_676 * DAY_US - 20_000_000  # twenty seconds before a midnight: days end while the machine runs
 INSTRUMENTS = (ALPHA, BETA)
@@ -68,7 +70,9 @@ class World:
         self.ledger = machine_ledger.Ledger()
         self.engine: Engine | None = None
         self.stores: dict[str, FaultyStore] = {}
-        self.settlements: dict[tuple[str, int], FundingRate] = {}  # announced to the engine that is alive
+        self.settlements: dict[tuple[str, int], bool] = {}  # to come: whether the engine that is alive was told
+        self.owed: dict[tuple[str, Leg, int], int] = {}  # payment -> when it must have been made
+        self.quotes = MemoryQuotes()
         self.print_id = 0
         self.book_id = 0
         self.changed = True  # something was written since somebody looked
@@ -81,12 +85,13 @@ class World:
             each.prefix: FaultyStore(each.prefix, self.backend.store(each.prefix), self.fault, self._written)
             for each in self.desk.strategies
         }
-        self.settlements.clear()
         self.ledger.begin(self.now_us)
         clock = EventClock(self.now_us)
-        self.engine = Engine(self.desk, self.stores, MemoryQuotes(), MemoryCommands(), clock)
+        self.engine = Engine(self.desk, self.stores, self.quotes, MemoryCommands(), clock)
         self.ledger.engine = self.engine
+        self._forget_settlements()
         self.drive(lambda engine: engine.start(self.now_us))
+        self._require_paid()
 
     def drive(self, act: Callable[[Engine], object]) -> bool:
         """Has the engine do something; False if it was killed on the way."""
@@ -112,14 +117,22 @@ class World:
                 self._pass_settlements(at_us)
         self.now_us = max(self.now_us, to_us)
         self.drive(lambda engine: engine.on_time(self.now_us))
+        self._require_paid()
 
     def deliver(self, event: MarketEvent) -> bool:
         """One market event at its time; False if the engine did not live to see its end."""
         self.advance(event.event_us)
         self.ledger.feed(event)
         if isinstance(event, FundingRate) and self.engine is not None and event.next_settlement_us > event.event_us:
-            self.settlements[event.instrument, event.next_settlement_us] = event
-        return self.drive(lambda engine: engine.on_event(event))
+            self.settlements[event.instrument, event.next_settlement_us] = True
+        done = self.drive(lambda engine: engine.on_event(event))
+        if isinstance(event, FundingRate):
+            self.drive(Engine.publish)
+        return done
+
+    def give_time_to_pay(self) -> None:
+        """A portfolio was loaded anew: what it owes may be estimated, after a while."""
+        self.owed = dict.fromkeys(self.owed, self.now_us + SETTLED_WAIT_US)
 
     def queues(self, instrument: str) -> dict[tuple[str, str], QueuePosition]:
         """Each order that rests at an instrument, by portfolio and order id, with its place in the queue."""
@@ -144,17 +157,42 @@ class World:
     def _pass_settlements(self, at_us: int) -> None:
         self.drive(lambda engine: engine.on_time(at_us - 1))
         self.now_us = max(self.now_us, at_us - 1)
-        due = [name for name, instant_us in self.settlements if instant_us == at_us]
-        owed = [(trade_id, leg, at_us) for name in due for trade_id, leg in self._holders(name)]
-        for name in due:
-            del self.settlements[name, at_us]
-        if self.drive(lambda engine: engine.on_time(at_us)):
-            assert self.engine is not None
-            trades = self.ledger.trades
-            for trade_id, leg, settled_us in owed:
-                if self.engine.portfolios[trades[trade_id].portfolio].halted is None:
-                    assert (trade_id, leg, settled_us) in self.ledger.paid, f"{leg} of {trade_id} was not paid"
+        self._fall_due(at_us)
+        self.drive(lambda engine: engine.on_time(at_us))
         self.now_us = max(self.now_us, at_us)
+        self._require_paid()
+
+    def _fall_due(self, at_us: int) -> None:
+        """Settlements at an instant: who holds something then is owed a payment."""
+        for name in [name for name, instant_us in self.settlements if instant_us == at_us]:
+            is_told = self.settlements.pop((name, at_us))
+            deadline_us = at_us + (0 if is_told else SETTLED_WAIT_US)
+            for trade_id, leg in self._holders(name):  # in their order: none before an earlier one of its leg
+                earlier = [due_us for payment, due_us in self.owed.items() if payment[:2] == (trade_id, leg)]
+                self.owed[trade_id, leg, at_us] = max(deadline_us, *earlier) if earlier else deadline_us
+
+    def _forget_settlements(self) -> None:
+        """What a new engine cannot know: all but the last settlement of each instrument that was published. Those of
+        them that passed while no engine lived are owed now."""
+        last = {name: told.next_settlement_us for name, told in self.quotes.last_funding().items()}
+        self.settlements = {key: False for key in self.settlements if last.get(key[0]) == key[1]}
+        for at_us in sorted({at_us for _, at_us in self.settlements if at_us <= self.now_us}):
+            self._fall_due(at_us)
+        trades = self.ledger.trades
+        self.owed = {
+            (trade_id, leg, at_us): self.now_us + SETTLED_WAIT_US
+            for trade_id, leg, at_us in self.owed
+            if last.get(trades[trade_id].entry_order(leg).instrument) == at_us
+        }
+
+    def _require_paid(self) -> None:
+        """Nobody is owed what is overdue, and no trade has ended with something unpaid."""
+        self.owed = {payment: due_us for payment, due_us in self.owed.items() if payment not in self.ledger.paid}
+        for (trade_id, leg, at_us), deadline_us in self.owed.items() if self.engine else ():
+            trade = self.ledger.trades[trade_id]
+            assert trade.is_open, f"{trade_id} was closed, its {leg} leg was not paid for {at_us}"
+            halted = self.engine is not None and self.engine.portfolios[trade.portfolio].halted
+            assert halted or self.now_us < deadline_us, f"{leg} of {trade_id} was not paid for {at_us}"
 
     def _holders(self, instrument: str) -> list[tuple[str, Leg]]:
         """The legs that hold something of an instrument."""

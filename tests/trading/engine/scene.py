@@ -19,7 +19,7 @@ from trading.engine.engine import Engine
 from trading.engine.portfolio import Portfolio
 from trading.stores.command_store import Command
 from trading.stores.errors import RedisAway, StateMoved
-from trading.stores.market_store import MarketQuote
+from trading.stores.market_store import LastFunding, MarketQuote
 from trading.stores.transition import Transition
 
 START_US = 1_700_000_000_000_000
@@ -93,6 +93,10 @@ class MemoryQuotes:
     def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
         self.feed.append(dict(status))
 
+    def last_funding(self) -> dict[str, LastFunding]:
+        told = [(name, LastFunding.of(quote)) for quotes in self.published for name, quote in quotes.items()]
+        return {name: last for name, last in told if last is not None}
+
 
 class MemoryCommands:
     """Commands that wait for the engine."""
@@ -145,11 +149,17 @@ def desk(
 class Scene:
     """An engine, its stores, and events written in milliseconds after the start."""
 
-    def __init__(self, used: Desk | None = None, stores: dict[str, MemoryStore] | None = None, at_ms: int = 0) -> None:
+    def __init__(
+        self,
+        used: Desk | None = None,
+        stores: dict[str, MemoryStore] | None = None,
+        at_ms: int = 0,
+        quotes: MemoryQuotes | None = None,
+    ) -> None:
         self.desk = used or desk()
         self.stores = stores or {each.prefix: MemoryStore() for each in self.desk.strategies}
         self.clock = EventClock(START_US + at_ms * 1000)
-        self.quotes = MemoryQuotes()
+        self.quotes = quotes or MemoryQuotes()
         self.commands = MemoryCommands()
         self.engine = Engine(self.desk, self.stores, self.quotes, self.commands, self.clock)
         self.engine.start(START_US + at_ms * 1000)

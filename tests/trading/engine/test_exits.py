@@ -111,12 +111,12 @@ def test_funding_is_booked_at_the_settlement_for_each_leg() -> None:
     scene.time(59_999)
     assert [t for t in scene.store.log if t.funding] == []
     scene.time(60_000)
-    booked = [t for t in scene.store.log if t.funding]
-    assert [t.funding[0].cash for t in booked] == [
+    booked = [paid for t in scene.store.log for paid in t.funding]
+    assert [paid.cash for paid in booked] == [
         D("-0.095095"),  # -0.019 * 50050 * 0.0001
         D("0.285912"),  # +0.019 * 50160 * 0.0003
     ]
-    assert [(t.funding[0].settled_us, t.funding[0].interval_hours) for t in booked] == [(us(60_000), 8)] * 2
+    assert [(paid.settled_us, paid.interval_hours, paid.basis) for paid in booked] == [(us(60_000), 8, "announced")] * 2
     trade = scene.trade
     assert (trade.funding_long_usd, trade.funding_short_usd) == (D("-0.095095"), D("0.285912"))
     scene.top(61_000, ALPHA, "49990.0", "50000.0")
@@ -139,14 +139,6 @@ def test_an_exit_at_the_instant_of_a_settlement_still_pays() -> None:
     trade = scene.trade
     assert (trade.status, trade.exit_us) == (TradeStatus.CLOSED, us(5010))
     assert trade.funding_short_usd == D("0.19057")  # 0.019 * 50150 * 0.0002
-
-
-def test_a_settlement_that_has_passed_when_it_is_announced_pays_nothing() -> None:
-    scene = active()
-    scene.funding(3000, BETA, "0.0002", "50150", settles_ms=2500)
-    scene.funding(3000, ALPHA, "0.0002", "50150", settles_ms=3000)
-    scene.time(4000)
-    assert [t for t in scene.store.log if t.funding] == []
 
 
 def test_a_leg_that_is_not_filled_pays_no_funding() -> None:

@@ -238,6 +238,7 @@ class TradingMachine(RuleBasedStateMachine):
         engine = self.world.engine
         assert engine is not None
         for halted in [portfolio for portfolio in engine.portfolios.values() if portfolio.halted]:
+            self.world.give_time_to_pay()
             self.world.drive(partial(Engine.start_portfolio, portfolio=halted))
 
     @invariant()
@@ -280,7 +281,7 @@ class TradingMachine(RuleBasedStateMachine):
             portfolio.entries_stopped = "the market is calm"
         for instrument in INSTRUMENTS:
             at_us = self.world.now_us
-            self.world.deliver(FundingRate(instrument, at_us, "0", 8, "50000", at_us + DAY_US))
+            self.world.deliver(FundingRate(instrument, at_us, "0", 8, "50000", at_us + DAY_US // 6))
         for step in range(CALM_STEPS):
             for instrument in INSTRUMENTS:
                 ms, offset = (0, CALM_OFFSET) if instrument == BETA else (CALM_MS, 0)

@@ -252,6 +252,8 @@ trades = st.builds(
     leg_out=st.none() | leg_outs,
     funding_long_usd=decimals,
     funding_short_usd=decimals,
+    funding_long_until_us=st.none() | instants,
+    funding_short_until_us=st.none() | instants,
     version=st.integers(1, 2**53),
 )
 recent_exits = st.builds(RecentExit, words, words, instants, decimals, words)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from trading.stores import keys
 from trading.stores.command_store import Command, CommandStore
 from trading.stores.errors import WireError
-from trading.stores.market_store import MarketQuote, MarketStore
+from trading.stores.market_store import LastFunding, MarketQuote, MarketStore
 
 D = Decimal
 QUOTE = MarketQuote(
@@ -76,3 +77,14 @@ def test_a_command_that_another_program_wrote_badly_has_expired(redis_client: An
     redis_client.xadd(keys.COMMANDS, {"kind": b"\xff", "expires_us": "soon"})
     [command] = CommandStore(redis_client).read("engine")
     assert command.expires_us == 0 and command.trade_id == ""
+
+
+def test_the_last_word_on_funding_stays_until_there_is_another(redis_client: Any) -> None:
+    store = MarketStore(redis_client)
+    told = LastFunding(D("-0.0001"), 8, D("61800.25"), 1_731_000_000_000_000, 1_730_990_000_000_000)
+    store.publish({"a:B": msgspec.structs.replace(QUOTE, funding_told_us=told.told_us), "a:SPOT": MarketQuote()})
+    store.publish({"a:B": MarketQuote(state="gapped")})  # of an engine that has heard nothing yet
+    assert store.quotes()["a:B"].funding_rate is None
+    assert store.last_funding() == {"a:B": told}
+    redis_client.hset(keys.market("a:B"), "last_funding", "cheap")
+    assert store.last_funding() == {}

@@ -156,6 +156,7 @@ def test_funding_is_a_row_of_the_ledger(store: PortfolioStore, redis_client: Any
     store.commit(Transition(operation_id="f", at_us=1, funding=(paid,)))
     [(table, row)] = rows_of(redis_client)
     assert table == "funding_payment" and row["portfolio"] == "strategy" and row["cash_usd"] == D("-1")
+    assert row["basis"] == "announced"
 
 
 def test_a_fill_and_its_evidence_are_written_in_the_step_of_the_trade(store: PortfolioStore, redis_client: Any) -> None:

@@ -131,6 +131,8 @@ class TradeDocument(Document, kw_only=True):
     projected_fees_usd: Decimal | UnsetType = UNSET
     funding_long_usd: Decimal | UnsetType = UNSET
     funding_short_usd: Decimal | UnsetType = UNSET
+    funding_long_until_us: int | None | UnsetType = UNSET
+    funding_short_until_us: int | None | UnsetType = UNSET
     orders: list[OrderDocument] | UnsetType = UNSET
     pnl: PnlDocument | None | UnsetType = UNSET
 

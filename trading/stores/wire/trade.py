@@ -61,6 +61,8 @@ def decode_trade(raw: bytes, key: str, portfolio: str) -> Trade:
         leg_out=None if document.leg_out_event is None else leg_out_of(document.leg_out_event, document),
         funding_long_usd=given(document.funding_long_usd, ZERO),
         funding_short_usd=given(document.funding_short_usd, ZERO),
+        funding_long_until_us=given(document.funding_long_until_us, None),
+        funding_short_until_us=given(document.funding_short_until_us, None),
         version=given(document.version, 1),
         origin=FOREIGN if foreign else given(document.origin, ENGINE),
     )
@@ -103,6 +105,8 @@ def trade_document(trade: Trade) -> TradeDocument:
         projected_fees_usd=trade.projected_fees_usd,
         funding_long_usd=trade.funding_long_usd,
         funding_short_usd=trade.funding_short_usd,
+        funding_long_until_us=trade.funding_long_until_us,
+        funding_short_until_us=trade.funding_short_until_us,
         orders=[order_document(order) for order in trade.orders],
         pnl=None if trade.is_open else PnlDocument(**msgspec.structs.asdict(terms_of(trade))),
     )
