@@ -27,7 +27,8 @@ class Terms(NamedTuple):
 
 
 class FundingState:
-    """What is known now, and what was told last. `terms_us` is when terms came last, 0 for never.
+    """What is known now, and what was told last. `terms_us` is when terms came last, 0 for never;
+    `mark` is the mark price.
 
     While `waits_for_hours`, nothing is told: a rate without its interval would be taken for one of another interval.
     """
@@ -38,14 +39,14 @@ class FundingState:
         self.hours: int | None = None
         self.terms_us = 0
         self._terms: Terms | None = None
-        self._mark: str | None = None
+        self.mark: str | None = None
         self._told: FundingRate | None = None
 
     def take_ticker(self, ticker: dict[str, Any], now_us: int) -> None:
         """A mark price or ticker structure."""
         info = ticker.get("info") or {}
         if ticker.get("markPrice"):
-            self._mark = text_of(exact(ticker["markPrice"]))
+            self.mark = text_of(exact(ticker["markPrice"]))
         for rate, settlement, hours in _TERMS_IN_INFO:
             if info.get(rate) and int(info.get(settlement) or 0):
                 self._terms, self.terms_us = Terms(text_of(exact(info[rate])), int(info[settlement]) * 1_000), now_us
@@ -55,7 +56,7 @@ class FundingState:
     def take_rate(self, rate: dict[str, Any], now_us: int) -> None:
         """A funding rate structure."""
         if rate.get("markPrice"):
-            self._mark = text_of(exact(rate["markPrice"]))
+            self.mark = text_of(exact(rate["markPrice"]))
         self.take_interval(rate)
         if rate.get("fundingRate") is not None and rate.get("fundingTimestamp"):
             self._terms = Terms(text_of(exact(rate["fundingRate"])), int(rate["fundingTimestamp"]) * 1_000)
@@ -72,7 +73,7 @@ class FundingState:
 
         `top_bid` stands in for the mark price while the exchange told none. None while the terms are unknown.
         """
-        mark = self._mark or top_bid
+        mark = self.mark or top_bid
         if self._terms is None or mark is None or self.waits_for_hours:
             return None
         hours = self.hours or self.instrument.funding_interval_hours

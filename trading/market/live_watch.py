@@ -20,6 +20,7 @@ from trading.market.live_exchange import Exchange
 from trading.market.live_funding import FundingState
 from trading.market.live_messages import print_of, symbol_of
 from trading.market.live_metadata import contract_size_of
+from trading.market.live_settled import HISTORY_MAX, SettledState, lacks_marks
 from trading.market.paced import Clock
 from trading.market.print_ids import PrintIds
 
@@ -56,6 +57,7 @@ class InstrumentWatch:
         self.instrument = instrument
         self.symbol = symbol_of(instrument)
         self.funding = FundingState(instrument, waits_for_hours=bool(exchange.has.get("fetchFundingIntervals")))
+        self.settled = SettledState(instrument)
         self._exchange = exchange
         self._room_for = put
         self._clock = clock
@@ -79,6 +81,8 @@ class InstrumentWatch:
         if has.get("watchFundingRate"):
             yield "funding", self.next_rate, False
         yield "funding, asked for", self.poll_rate, False
+        if has.get("fetchFundingRateHistory"):
+            yield "settled funding", self.poll_settled, False
 
     def report_gap(self, reason: str) -> None:
         """Says that something may be missing, once until the book is whole again."""
@@ -141,6 +145,24 @@ class InstrumentWatch:
             self.funding.take_rate(rate, now_us)
             self._put_funding(rate)
         await asyncio.sleep(POLL_SECONDS)
+
+    async def poll_settled(self) -> None:
+        """Asks for the settlements that have passed, once one should have."""
+        if self._clock.now_us() // 1_000 >= self.settled.next_ask_ms:
+            history = await self._exchange.fetch_funding_rate_history(self.symbol, None, HISTORY_MAX)
+            news = self.settled.news(history, self._clock.now_us() // 1_000)
+            opens = await self._mark_opens() if lacks_marks(news) else {}
+            mark = self.funding.mark or self._top_bid
+            for event in self.settled.events(news, opens, mark, self._clock.now_us()):
+                self._put(event)
+        await asyncio.sleep(POLL_SECONDS if self.settled.next_ask_ms else FIRST_POLL_SECONDS)
+
+    async def _mark_opens(self) -> dict[int, float]:
+        """Where the mark price stood at the beginning of each of the last hours, by the hour in ms."""
+        if not self._exchange.has.get("fetchMarkOHLCV"):
+            return {}
+        candles = await self._exchange.fetch_mark_ohlcv(self.symbol, "1h", None, HISTORY_MAX)
+        return {int(candle[0]): candle[1] for candle in candles}
 
     async def _ask_interval(self) -> None:
         """Asks once; where there is no answer, or none for this symbol, the settings' interval counts."""

@@ -26,6 +26,7 @@ class Speaker:
         self.mark_price = "61800.25"
         self.rate = "0.00010000"
         self.ahead_ms = 0
+        self.settled: list[tuple[int, str, str]] = []  # instant in ms, rate, mark price; oldest first
 
     def now_ms(self) -> int:
         return int(time.time() * 1_000) + self.ahead_ms
@@ -73,6 +74,9 @@ class Binance(Speaker):
             return {"timezone": "UTC", "serverTime": self.now_ms(), "symbols": [self._symbol()]}
         if path.endswith("/depth"):
             return {"lastUpdateId": self.sequence, "E": self.now_ms(), "T": self.now_ms(), **self._levels()}
+        if path.endswith("/fundingRate"):
+            return [{"symbol": "BTCUSDT", "fundingTime": at_ms + 3, "fundingRate": rate, "markPrice": mark}
+                    for at_ms, rate, mark in self.settled]  # fmt: skip
         if path.endswith("/fundingInfo"):
             return [{"symbol": "BTCUSDT", "adjustedFundingRateCap": "0.02", "adjustedFundingRateFloor": "-0.02",
                      "fundingIntervalHours": self.interval_hours, "disclaimer": False}]  # fmt: skip
@@ -132,6 +136,13 @@ class Bybit(Speaker):
             return self._result({"timeSecond": str(self.now_ms() // 1000), "timeNano": str(self.now_ms() * 1_000_000)})
         if path.endswith("/tickers"):
             return self._result({"category": "linear", "list": [self._ticker()]})
+        if path.endswith("/funding/history"):
+            rows = [{"symbol": "BTCUSDT", "fundingRate": rate, "fundingRateTimestamp": str(at_ms)}
+                    for at_ms, rate, _ in reversed(self.settled)]  # fmt: skip
+            return self._result({"category": "linear", "list": rows})
+        if path.endswith("/mark-price-kline"):
+            candles = [[str(at_ms), mark, "70000", "50000", "60000"] for at_ms, _, mark in reversed(self.settled)]
+            return self._result({"symbol": "BTCUSDT", "category": "linear", "list": candles})
         return None
 
     def pong(self, text: str) -> str | None:
@@ -208,6 +219,14 @@ class Okx(Speaker):
             return {"code": "0", "msg": "", "data": [self._symbol()]}
         if path.endswith("/funding-rate"):
             return {"code": "0", "msg": "", "data": [self._funding()]}
+        if path.endswith("/funding-rate-history"):
+            rows = [{"instType": "SWAP", "instId": "BTC-USDT-SWAP", "fundingRate": "0.9", "realizedRate": rate,
+                     "fundingTime": str(at_ms), "method": "current_period"}
+                    for at_ms, rate, _ in reversed(self.settled)]  # fmt: skip
+            return {"code": "0", "msg": "", "data": rows}
+        if path.endswith("/mark-price-candles"):
+            candles = [[str(at_ms), mark, "70000", "50000", "60000", "1"] for at_ms, _, mark in reversed(self.settled)]
+            return {"code": "0", "msg": "", "data": candles}
         return {"code": "0", "msg": "", "data": [{"ts": str(self.now_ms())}]} if path.endswith("/time") else None
 
     def pong(self, text: str) -> str | None:
