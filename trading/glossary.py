@@ -24,6 +24,11 @@ class Term(NamedTuple):
     meaning: str
     undefined: str = "The monitor has not published this figure."
 
+    @property
+    def unpriced(self) -> bool:
+        """Whether it is a lacking price that leaves this figure without a value: then it is called unknown."""
+        return self.undefined == NO_PRICE
+
 
 HEADLINE = (
     Term(
@@ -223,7 +228,7 @@ TRADE = (
         "usd_signed",
         "USD",
         "What closing now would give, after fees and funding.",
-        "No price that is fresh enough on one leg.",
+        NO_PRICE,
     ),
     Term(
         "unrealised_bps",
@@ -231,7 +236,7 @@ TRADE = (
         "bps_signed",
         "bps",
         "The same in basis points of the position size.",
-        "No price that is fresh enough on one leg.",
+        NO_PRICE,
     ),
     Term(
         "queue",

@@ -59,10 +59,11 @@ class PortfolioSection {
     const trades = (portfolio.trades ?? []).map((trade) => tradeRow(trade, markets));
     const total = portfolio.trades_total ?? trades.length;
     const shown = total > trades.length ? `${trades.length} of ${total} shown` : trades.length ? String(total) : " ";
-    this.comparable = { ...portfolio, anchor: `#portfolio-${portfolio.prefix}` };
     const standing = portfolio.standing || " ";
     const leg_out_rate = legOutRate(portfolio.metrics);
-    this.view.update({ ...portfolio, standing, trades_shown: shown, leg_out_rate, unmarked: unmarkedWords(trades) });
+    const unmarked = unmarkedWords(trades);
+    this.comparable = { ...portfolio, anchor: `#portfolio-${portfolio.prefix}`, unmarked };
+    this.view.update({ ...portfolio, standing, trades_shown: shown, leg_out_rate, unmarked });
     this.equity.add(at_us, portfolio.equity_usd);
     this.lists.trades.update(trades, (trade) => trade.id);
     this.lists.exits.update((portfolio.metrics?.recent_exits ?? []).map(exitRow), (exit) => exit.trade_id);

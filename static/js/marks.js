@@ -1,7 +1,5 @@
 // Why a trade cannot be marked: what is wrong with the books of its legs, in words.
 
-import { age } from "./format.js";
-
 export const marketsById = (snapshot) => new Map((snapshot.markets ?? []).map((market) => [market.instrument, market]));
 
 function troubleOf(venue, symbol, markets) {
@@ -10,16 +8,10 @@ function troubleOf(venue, symbol, markets) {
   return market.state === "ok" ? "" : `${venue} ${market.state}: ${market.reason || "no price to mark with"}`;
 }
 
-// A book that is in order may still have a quote that was too old for the monitor.
-function oldest(trade, markets) {
-  const ages = [trade.long_exchange, trade.short_exchange].map((venue) => markets.get(`${venue}:${trade.symbol}`).age_ms);
-  return `no fresh price; the older one came ${age(Math.max(...ages))} ago`;
-}
-
 export function withMarkWords(trade, markets) {
   if (trade.unrealised_usd !== null && trade.spread_now_bps !== null) return { ...trade, unmarked: null };
   const troubles = [trade.long_exchange, trade.short_exchange].map((venue) => troubleOf(venue, trade.symbol, markets));
-  return { ...trade, unmarked: troubles.filter(Boolean).join("; ") || oldest(trade, markets) };
+  return { ...trade, unmarked: troubles.filter(Boolean).join("; ") || "a price is missing" };
 }
 
 // One sentence for a portfolio, null while each of its trades has marks.

@@ -103,21 +103,33 @@ class Monitor:
         """
         started = self._timer()
         now_us = self._clock.now_us()
-        published = self._market.quotes()
-        quotes = self.usable(published, now_us)
+        published = self.aged(self._market.quotes(), now_us)
+        quotes = self.usable(published)
         ticks = [self._watch(strategy, quotes, now_us, record) for strategy in self._desk.strategies]
         duration_ms = (self._timer() - started) * 1_000
         return Tick(now_us, duration_ms, published, tuple(tick for tick in ticks if tick is not None))
 
-    def usable(self, published: Mapping[str, MarketQuote], now_us: int) -> dict[str, Quote]:
-        """What trades may be marked with: prices of books that are in order and not too old (ruling 5)."""
+    def aged(self, published: Mapping[str, MarketQuote], now_us: int) -> dict[str, MarketQuote]:
+        """The quotes as they stand now: one that was in order and has become too old is stale (ruling 5)."""
+        found = dict(published)
+        for instrument in self._desk.instruments:
+            quote = published.get(instrument.id)
+            if quote is None or quote.state != "ok":
+                continue
+            age_us = now_us - quote.event_us
+            if age_us > self._venues[instrument.venue].book_age_us_max:
+                reason = f"its newest quote is {age_us // MICROSECONDS} s old"
+                found[instrument.id] = msgspec.structs.replace(quote, state="stale", reason=reason)
+        return found
+
+    def usable(self, published: Mapping[str, MarketQuote]) -> dict[str, Quote]:
+        """What trades may be marked with: prices of books that are in order (ruling 5)."""
         found = {}
         for instrument in self._desk.instruments:
             quote = published.get(instrument.id)
             if quote is None:
                 continue
-            age_us = now_us - quote.event_us
-            good = quote.state == "ok" and age_us <= self._venues[instrument.venue].book_age_us_max
+            good = quote.state == "ok"
             found[instrument.id] = Quote(
                 quote.bid if good else None,
                 quote.ask if good else None,

@@ -73,6 +73,17 @@ def test_a_turn_writes_metrics_asks_for_exits_and_publishes_a_snapshot(running: 
     assert msgspec.json.decode(marks[b"unrealised_usd"]) == [float(part["trades"][0]["unrealised_usd"])]
 
 
+def test_a_quote_that_grew_too_old_is_shown_as_stale_and_leaves_its_trade_unmarked(running: redis.Redis) -> None:
+    old = msgspec.structs.replace(quote("42000"), event_us=NOON_US - 60_000_000)
+    MarketStore(running).publish({"a:BTCUSDT": quote("42900"), "b:BTCUSDT": old})
+    watch_of(running)[0].turn()
+    snapshot = msgspec.json.decode(SnapshotStore(running).newest() or b"")
+    shown = {market["instrument"]: (market["state"], market["reason"]) for market in snapshot["markets"]}
+    assert shown == {"a:BTCUSDT": ("ok", ""), "b:BTCUSDT": ("stale", "its newest quote is 60 s old")}
+    assert snapshot["portfolios"][0]["trades"][0]["unrealised_usd"] is None
+    assert snapshot["portfolios"][0]["unrealised_usd"] is None
+
+
 def test_a_turn_writes_the_day_durably_at_first_sight(running: redis.Redis) -> None:
     watch_of(running)[0].turn()
     entries: Any = running.xrange(keys.OUTBOX)
