@@ -22,6 +22,7 @@ class PortfolioInMemory:
     def __init__(self) -> None:
         self._state: PortfolioState | None = None
         self._trades: dict[str, Trade] = {}
+        self._oldest_first: tuple[Trade, ...] | None = None  # the very same tuple while no trade has changed
         self._equity: bytes | None = None
         self._progress: dict[str, Any] | None = None
 
@@ -36,6 +37,7 @@ class PortfolioInMemory:
     def commit(self, transition: Transition) -> list[str]:
         """Takes in one transition."""
         self._state = transition.state or self._state
+        self._oldest_first = None
         for trade in transition.trades:
             if trade.is_open:
                 self._trades[trade.id] = trade
@@ -46,6 +48,7 @@ class PortfolioInMemory:
     def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
         """Takes in queue progress."""
         self._trades.update({trade.id: trade for trade in trades})
+        self._oldest_first = None
         self._progress = dict(progress)
 
     def last_checkpoint(self) -> dict[str, Any] | None:
@@ -56,8 +59,9 @@ class PortfolioInMemory:
         """The portfolio as the monitor reads it."""
         if self._state is None:
             return None
-        trades = tuple(sorted(self._trades.values(), key=attrgetter("entry_us", "id")))
-        return Reading(self._state, trades, self._equity, (), b"", None, None)
+        if self._oldest_first is None:
+            self._oldest_first = tuple(sorted(self._trades.values(), key=attrgetter("entry_us", "id")))
+        return Reading(self._state, self._oldest_first, self._equity, (), b"", None, None)
 
     def write(self, reading: Reading, watched: Watched) -> dict[str, msgspec.Raw]:
         """Takes in what a tick found."""

@@ -109,9 +109,13 @@ class MarkTable:
         if trades is self._trades:
             return
         identities = np.fromiter(map(id, trades), np.int64, len(trades))
-        columns, is_new = np.empty((len(COLUMNS), len(trades))), np.ones(len(trades), bool)
-        _, places, sources = np.intersect1d(identities, self._identities, assume_unique=True, return_indices=True)
-        columns[:, places], is_new[places] = self._columns[:, sources], False
+        if self._trades:
+            sorter = np.argsort(self._identities)
+            nearest = np.searchsorted(self._identities, identities, sorter=sorter).clip(max=len(sorter) - 1)
+            sources = sorter[nearest]
+            columns, is_new = self._columns[:, sources], self._identities[sources] != identities
+        else:
+            columns, is_new = np.empty((len(COLUMNS), len(trades))), np.ones(len(trades), bool)
         for place in np.flatnonzero(is_new).tolist():
             columns[:, place] = self._numbers(trades[place])
         self._trades, self._identities, self._columns = trades, identities, columns
