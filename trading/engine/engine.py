@@ -76,6 +76,7 @@ class Engine:
         self._commands = Commands(command_store, shard, self.portfolios)
         self._publication = Publication(market_store, self.markets.values())
         self._timers = Timers()
+        self._timers.at(0, timers.SAMPLE, "", self._begin_sampling)
         self._signals = pair_signals(self.portfolios.values(), self.markets)
         way = self._latency
         self._exchange = PaperExchange(self._timers, way)
@@ -153,7 +154,9 @@ class Engine:
     def on_event(self, event: MarketEvent) -> None:
         """Takes in one market event, after the timers that are due by its time."""
         self.event_us = event_us = event.event_us
-        if event_us > self.now_us or self._timers.next_us <= self.now_us:
+        if self.now_us < event_us < self._timers.next_us:
+            self.now_us = self._aim_us = event_us
+        elif event_us > self.now_us or self._timers.next_us <= self.now_us:
             self._reach(event_us)
         self.messages += 1
         self._handlers[type(event)](event)
@@ -199,13 +202,14 @@ class Engine:
             end_all(portfolio, self.now_us)
 
     def _reach(self, now_us: int) -> None:
-        if self.now_us == 0:
-            self._sample_at(now_us // MICROSECONDS + 1)
         self._aim_us = max(self._aim_us, now_us)
         while self._timers.next_us <= self._aim_us:
             self.now_us = max(self.now_us, self._timers.next_us)
             self._timers.run_until(self._timers.next_us)
         self.now_us = self._aim_us
+
+    def _begin_sampling(self, _at_us: int) -> None:
+        self._sample_at(self._aim_us // MICROSECONDS + 1)
 
     def _sample_at(self, second: int) -> None:
         self._timers.at(second * MICROSECONDS, timers.SAMPLE, "", self._sample)

@@ -109,7 +109,11 @@ class Capture:
                     continue
                 event_us = event.event_us
                 if event_us > self._latest_us:
-                    self._advance(event_us, line, events)
+                    if event_us - self._latest_us > LEAP_US:
+                        _require_near(event_us, line)
+                    self._latest_us, self._floor_us = event_us, max(event_us - self._window_us, 1)
+                    if self._untimed:
+                        events += self._timed(event_us)
                 elif event_us < self._floor_us:
                     if not event_us:
                         self._wait(event)
@@ -151,15 +155,10 @@ class Capture:
             self._routes[head] = (f"{self.venue}:{symbol}", parse)
         return self._routes[head]
 
-    def _advance(self, event_us: int, line: bytes, events: list[MarketEvent]) -> None:
-        """A new latest event time. Messages that waited for the first one take it."""
-        if event_us - self._latest_us > LEAP_US:
-            _require_near(event_us, line)
-        self._latest_us = event_us
-        self._floor_us = max(event_us - self._window_us, 1)
-        if self._untimed:
-            events += (msgspec.structs.replace(event, event_us=event_us) for event in self._untimed)
-            self._untimed.clear()
+    def _timed(self, event_us: int) -> list[MarketEvent]:
+        """The messages that waited for the first event time: they take it."""
+        waiting, self._untimed = self._untimed, []
+        return [msgspec.structs.replace(event, event_us=event_us) for event in waiting]
 
     def _wait(self, event: MarketEvent) -> None:
         """Keeps an event that has no time for the first time of the file."""
