@@ -53,14 +53,14 @@ def capital_is_conserved(view: PortfolioView, state: PortfolioState) -> Violatio
         yield Violation(
             "capital conservation",
             view.keys.state,
-            f"available {_shown(state.available_capital)} + open trades {_shown(sizes)} = "
-            f"{_shown(state.available_capital + sizes)}, not {_shown(owned)} USD",
+            f"available {shown(state.available_capital)} + open trades {shown(sizes)} = "
+            f"{shown(state.available_capital + sizes)}, not {shown(owned)} USD",
         )
     if state.total_open_positions != sizes:
         yield Violation(
             "open positions",
             view.keys.state,
-            f"total_open_positions is {_shown(state.total_open_positions)}, the open trades have {_shown(sizes)} USD",
+            f"total_open_positions is {shown(state.total_open_positions)}, the open trades have {shown(sizes)} USD",
         )
 
 
@@ -91,7 +91,7 @@ def metrics_are_accurate(view: PortfolioView, state: PortfolioState) -> Violatio
         told, should = getattr(view.metrics, name), getattr(expected, name)
         if told != should:
             yield Violation(
-                "metrics accuracy", view.keys.metrics, f"{name} is {_shown(told)}, by the state it is {_shown(should)}"
+                "metrics accuracy", view.keys.metrics, f"{name} is {shown(told)}, by the state it is {shown(should)}"
             )
 
 
@@ -145,11 +145,11 @@ def profits_add_up(view: PortfolioView, state: PortfolioState) -> Violations:
         net = trade.actual_profit_usd
         if net is not None and net != terms.net:
             yield Violation(
-                "P&L identity", key, f"actual_profit_usd is {_shown(net)}, the fills come to {_shown(terms.net)}"
+                "P&L identity", key, f"actual_profit_usd is {shown(net)}, the fills come to {shown(terms.net)}"
             )
         if abs(terms.residual) > allowed:
             yield Violation(
-                "P&L identity", key, f"the residual is {_shown(terms.residual)}, rounding explains {_shown(allowed)}"
+                "P&L identity", key, f"the residual is {shown(terms.residual)}, rounding explains {shown(allowed)}"
             )
     counted = [trade for trade in ours.values() if any(order.filled_quantity for order in trade.all_orders)]
     nets = [trade.actual_profit_usd or ZERO for trade in counted]
@@ -162,7 +162,7 @@ def profits_add_up(view: PortfolioView, state: PortfolioState) -> Violations:
     for name, (told, should) in figures.items():
         if told != should:
             yield Violation(
-                "P&L identity", view.keys.state, f"{name} is {_shown(told)}, the closed trades come to {_shown(should)}"
+                "P&L identity", view.keys.state, f"{name} is {shown(told)}, the closed trades come to {shown(should)}"
             )
 
 
@@ -191,7 +191,7 @@ def leg_outs_agree(view: PortfolioView, state: PortfolioState) -> Violations:
         yield Violation(
             "leg-out events",
             view.keys.state,
-            f"leg_out_total_loss is {_shown(state.leg_out_total_loss)}, the hedges lost {_shown(loss)}",
+            f"leg_out_total_loss is {shown(state.leg_out_total_loss)}, the hedges lost {shown(loss)}",
         )
 
 
@@ -207,5 +207,6 @@ CHECKS: tuple[Callable[[PortfolioView, PortfolioState], Violations], ...] = (
 )
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value in a violation's sentence."""
     return text_of(plain(value)) if isinstance(value, Decimal) else str(value)

@@ -14,6 +14,7 @@ from results.domain.outcomes import ResultState, result_id_of
 from results.pipeline.facts import outcomes_of
 from results.pipeline.hot_rows import HASH_PATTERNS, KEYS_PER_READ, scanned
 from results.pipeline.invariants import Violation
+from results.pipeline.invariants_fills import Fills, fill_violations, stream_fills
 from results.pipeline.portfolio_view import PortfolioView
 from results.pipeline.reconcile import candidates_of
 from results.pipeline.stream import START, OutboxStream, StreamEntry
@@ -63,10 +64,13 @@ def result_violations(
 ) -> list[Violation]:
     """Everything about results and versions that does not hold, over all portfolios."""
     found = [*versions.violations, *_illegal_hashes(client, versions.newest)]
+    fills = stream_fills(client)
     for view in views:
         ours = [trade for trade in view.closed_trades.values() if trade.origin != FOREIGN]
-        for start in range(0, len(ours), TRADES_PER_READ):
-            found += _of_closed(client, view.keys, ours[start : start + TRADES_PER_READ], waiting)
+        for batch in _batches(ours):
+            found += _of_closed(client, view.keys, batch, waiting, fills)
+        for batch in _batches([trade for trade in view.open_trades.values() if trade.origin != FOREIGN]):
+            found += _of_open(client, view.keys, batch, fills)
         for trades, key_of in (
             (view.open_trades, view.keys.active_trade),
             (view.closed_trades, view.keys.closed_trade),
@@ -76,16 +80,29 @@ def result_violations(
     return found
 
 
+def _batches(trades: Sequence[Trade]) -> Iterable[Sequence[Trade]]:
+    return [trades[start : start + TRADES_PER_READ] for start in range(0, len(trades), TRADES_PER_READ)]
+
+
+def _of_open(client: Redis, of: keys.PortfolioKeys, trades: Sequence[Trade], fills: Fills) -> Iterable[Violation]:
+    try:
+        return list(fill_violations(trades, outcomes_of(client, trades), fills))
+    except WireError as error:
+        if len(trades) == 1:
+            return [Violation("results", of.active_trade(trades[0].id), str(error))]
+        return [violation for trade in trades for violation in _of_open(client, of, [trade], fills)]
+
+
 def _of_closed(
-    client: Redis, of: keys.PortfolioKeys, trades: Sequence[Trade], waiting: Collection[str]
+    client: Redis, of: keys.PortfolioKeys, trades: Sequence[Trade], waiting: Collection[str], fills: Fills
 ) -> Iterable[Violation]:
     try:
         outcomes = outcomes_of(client, trades)
     except WireError as error:
         if len(trades) == 1:
             return [Violation("results", of.closed_trade(trades[0].id), str(error))]
-        return [violation for trade in trades for violation in _of_closed(client, of, [trade], waiting)]
-    found = []
+        return [violation for trade in trades for violation in _of_closed(client, of, [trade], waiting, fills)]
+    found = list(fill_violations(trades, outcomes, fills))
     for trade in trades:
         for order in trade.all_orders:
             result_id = result_id_of(order.id)

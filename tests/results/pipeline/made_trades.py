@@ -10,6 +10,7 @@ import msgspec
 import redis
 
 from results.stores.schema import TABLES
+from trading.domain.evidence import fill_between
 from trading.domain.instruments import Venue
 from trading.domain.orders import Leg, Liquidity, Order, OrderStatus, OrderType, Role, Side
 from trading.domain.outcome import metrics_of, result_of
@@ -89,6 +90,7 @@ class Portfolio:
         return trade
 
     def _commit(self, trade: Trade, orders: tuple[Order, ...] = ()) -> None:
+        fills = (fill_between(trade.id, trade.version, None, order, None) for order in orders)
         self.store.commit(
             Transition(
                 operation_id=f"{trade.id}:{trade.version}:{uuid.uuid4()}",
@@ -97,6 +99,7 @@ class Portfolio:
                 trades=(trade,),
                 results=tuple(result_of(trade, order) for order in orders),
                 metrics=tuple(metrics_of(trade, order, 40_000) for order in orders),
+                fills=tuple(fill for fill in fills if fill is not None),
             )
         )
         self.at_us += MICROSECONDS

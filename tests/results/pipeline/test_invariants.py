@@ -14,6 +14,7 @@ from results.pipeline.check import check_invariants
 from tests.results.pipeline.made import Side
 from tests.results.pipeline.made_trades import PREFIX, Portfolio
 from trading.domain.trades import Trade
+from trading.models import OrderFill
 from trading.stores import keys
 
 
@@ -153,6 +154,31 @@ def _forget_in_the_mirror(desk: Desk) -> None:
     ResultMetrics.objects.all().delete()
 
 
+def _price(desk: Desk) -> str:
+    key = keys.result(result_id_of(desk.closed.long_order.id))
+    desk.client.hset(key, "execution_price", "40000.000000000001")
+    return key
+
+
+def _quantity_of_an_open_trade(desk: Desk) -> str:
+    key = keys.result(result_id_of(desk.open.short_order.id))
+    desk.client.hset(key, "filled_quantity", "0.2")
+    return key
+
+
+def _commission(desk: Desk) -> str:
+    key = keys.result(result_id_of(desk.legged_out.orders[0].id))
+    desk.client.hset(key, "commission", "0")
+    return key
+
+
+def _fill_lost(desk: Desk) -> str:
+    order = desk.closed.long_order
+    desk.client.delete(keys.OUTBOX)
+    OrderFill.objects.filter(order_id=order.id).delete()
+    return keys.result(result_id_of(order.id))
+
+
 def _no_reconciliation(desk: Desk) -> str:
     desk.client.delete(keys.reconciliation(desk.closed.id))
     return keys.reconciliation(desk.closed.id)
@@ -198,6 +224,7 @@ PLANTED: dict[str, list[Callable[[Desk], str]]] = {
     "P&L identity": [_profit, _residual, _wins],
     "legal states": [_status, _exit_time, _result_state],
     "results": [_no_result, _no_metrics],
+    "fills": [_price, _quantity_of_an_open_trade, _commission, _fill_lost],
     "reconciliation": [_no_reconciliation],
     "leg-out events": [_leg_out_lost, _leg_out_twice, _leg_out_loss],
     "version monotony": [_older_version, _stream_backwards],
@@ -215,3 +242,13 @@ def test_a_violation_says_the_values(desk: Desk) -> None:
     sentences = [violation.sentence for violation in check_invariants(desk.client).violations]
     # (40000 - 39990) * 0.1 + the fee of 39990 * 0.1 * 5 bps = 1 + 1.9995
     assert "leg_out_total_loss is 45.3, the hedges lost 2.9995" in sentences
+
+
+def test_a_result_that_its_fills_do_not_make_is_named_with_both_values(desk: Desk) -> None:
+    _commission(desk)
+    order = desk.legged_out.orders[0]
+    violations = check_invariants(desk.client).violations
+    assert [violation.sentence for violation in violations if violation.rule == "fills"] == [
+        f"trade {desk.legged_out.id}, order {order.id}: commission is 0, the trade's record says 1.9995",
+        f"trade {desk.legged_out.id}, order {order.id}: commission is 0, its fills (1) make 1.9995",
+    ]

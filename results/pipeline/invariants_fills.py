@@ -1,0 +1,109 @@
+"""What fills make of a result: filled quantity, average price and commission of every order that has ended.
+
+A result is compared with its order in the trade's record, and with the sum of the order's `order_fill` rows; those are
+in the stream, or, once the stream has dropped them, in the mirrored table. Quantities and commissions must be the same
+to the last place; an average of rounded fill prices may differ by ROUNDING. Sources: rulings 1, 14 and 23.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from redis import Redis
+
+from results.domain.outcomes import TradeResult, result_id_of
+from results.domain.units import ZERO, round12
+from results.pipeline.facts import Outcomes
+from results.pipeline.fingerprints import canonical_row
+from results.pipeline.invariants import Violation, shown
+from results.pipeline.mirror import model_of
+from results.pipeline.stream import START, OutboxStream
+from results.stores.schema import TABLES
+from trading.domain.orders import Order
+from trading.domain.trades import Trade
+from trading.stores import keys
+from trading.stores.outbox import row_of_text
+from trading.stores.rows import ORDER_FILL
+
+ROUNDING = Decimal("1E-12")  # half a quantum of the prices of the fills, and half of one of their average
+
+Row = dict[str, Any]
+Fills = dict[str, dict[str, Row]]  # by trade id and fill id
+Figures = dict[str, Decimal]
+
+
+def stream_fills(client: Redis) -> Fills:
+    """The fills that are still in the stream. To be called after trades were read: it then has all of theirs that the
+    mirror has not. What is no row of its table is left to the dead letters."""
+    found: Fills = {}
+    stream, position = OutboxStream(client), START
+    while batch := stream.after(position):
+        for entry in batch:
+            if entry.fields.get(b"table") == ORDER_FILL.encode():
+                row = _row(entry.fields.get(b"row", b""))
+                if row is not None:
+                    found.setdefault(row["trade_id"], {})[row["id"]] = row
+        position = batch[-1].stream_id
+    return found
+
+
+def fill_violations(
+    trades: Sequence[Trade], outcomes: Mapping[str, Outcomes], from_stream: Fills
+) -> Iterator[Violation]:
+    """Where the results of ended orders are not what their fills make. A trade of which no fill was ever kept is
+    compared with its record alone: it is older than the table."""
+    fills = _with_mirrored([trade.id for trade in trades], from_stream)
+    for trade in trades:
+        for order in trade.all_orders:
+            result = outcomes[trade.id].results.get(result_id_of(order.id))
+            if order.is_pending or result is None:
+                continue
+            yield from _differences(trade, result, _of_record(order), "the trade's record says", ZERO)
+            if fills[trade.id]:
+                mine = [row for row in fills[trade.id].values() if row["order_id"] == order.id]
+                yield from _differences(trade, result, _of_fills(mine), f"its fills ({len(mine)}) make", ROUNDING)
+
+
+def _differences(trade: Trade, result: TradeResult, should: Figures, source: str, rounding: Decimal) -> list[Violation]:
+    found = []
+    for name, value in should.items():
+        told = getattr(result, name)
+        if abs(told - value) > (rounding if name == "execution_price" else ZERO):
+            sentence = f"trade {trade.id}, order {result.order_id}: {name} is {shown(told)}, {source} {shown(value)}"
+            found.append(Violation("fills", keys.result(result.result_id), sentence))
+    return found
+
+
+def _of_record(order: Order) -> Figures:
+    price = order.fill_price if order.filled_quantity else ZERO
+    return {"filled_quantity": order.filled_quantity, "execution_price": price or ZERO, "commission": order.fee}
+
+
+def _of_fills(rows: Sequence[Row]) -> Figures:
+    quantity = sum((row["quantity"] for row in rows), ZERO)
+    cost = sum((row["quantity"] * row["price"] for row in rows), ZERO)
+    return {
+        "filled_quantity": quantity,
+        "execution_price": round12(cost / quantity) if quantity else ZERO,
+        "commission": sum((row["fee"] for row in rows), ZERO),
+    }
+
+
+def _with_mirrored(trade_ids: Sequence[str], from_stream: Fills) -> Fills:
+    table = TABLES[ORDER_FILL]
+    found = {trade_id: dict(from_stream.get(trade_id, {})) for trade_id in trade_ids}
+    mirrored = model_of(table)._default_manager.filter(trade_id__in=list(trade_ids)).order_by()
+    for values in mirrored.values(*(column.name for column in table.columns)):
+        row = canonical_row(table, values)
+        found[row["trade_id"]].setdefault(row["id"], row)
+    return found
+
+
+def _row(text: bytes) -> Row | None:
+    try:
+        return row_of_text(TABLES[ORDER_FILL].columns, text)
+    except (msgspec.DecodeError, KeyError, ValueError, ArithmeticError):
+        return None
