@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from trading.domain.portfolio import PortfolioState
+from trading.domain.portfolio import DayTally, PortfolioState
 from trading.domain.trades import Trade
 from trading.stores.command_store import Command
 from trading.stores.market_store import LastFunding, MarketQuote
@@ -62,6 +62,10 @@ class PortfolioInMemory:
         if self._oldest_first is None:
             self._oldest_first = tuple(sorted(self._trades.values(), key=attrgetter("entry_us", "id")))
         return Reading(self._state, self._oldest_first, self._equity, (), b"", None, None)
+
+    def tallies(self, dates: Sequence[str]) -> dict[str, DayTally]:
+        """Of days that the state has forgotten: none here."""
+        return {}
 
     def write(self, reading: Reading, watched: Watched) -> dict[str, msgspec.Raw]:
         """Takes in what a tick found."""

@@ -13,7 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from trading.domain.portfolio import DayTally, PortfolioState, RecentExit
-from trading.domain.units import DAY_US, MICROSECONDS, ZERO, day_of, round12
+from trading.domain.units import DAY_US, MICROSECONDS, ZERO, day_of, day_start_us, round12
 
 DAYS_PER_YEAR = 365
 PERCENT = 100
@@ -101,6 +101,10 @@ class EquityTrack(msgspec.Struct, frozen=True):
             day_max_drawdown=ZERO,
             returns=complete[-RETURNS_KEPT:],
         )
+
+    def carried_to(self, date: str) -> EquityTrack:
+        """The track on that day, this one or a later one, if nothing is observed until it has ended."""
+        return self.rolled_to(day_start_us(datetime.date.fromisoformat(date)))
 
     @property
     def day_return(self) -> Decimal:

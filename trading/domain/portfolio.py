@@ -7,13 +7,14 @@ Invariant (ruling 16), checked at every change: in capital mode `fixed`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Literal
 
 import msgspec
 
 from trading.domain.errors import ConservationBroken, InsufficientCapital
-from trading.domain.trades import Trade
+from trading.domain.trades import LegOut, Trade
 from trading.domain.units import ZERO, day_of, floor_to_step, round12
 
 CLOSED_TRADES_KEPT = 100  # ruling 18
@@ -44,6 +45,29 @@ class DayTally(msgspec.Struct, frozen=True):
     leg_out_events: int = 0
     leg_out_loss: Decimal = ZERO
     duration_us: int = 0
+
+
+def tally_from(date: str, trades: Iterable[Trade], leg_outs: Iterable[LegOut]) -> DayTally:
+    """What was closed on a UTC day, summed from closed trades and leg-outs of any days."""
+    done = [
+        trade
+        for trade in trades
+        if trade.exit_us is not None
+        and day_of(trade.exit_us).isoformat() == date
+        and any(order.filled_quantity for order in trade.all_orders)
+    ]
+    nets = [trade.actual_profit_usd or ZERO for trade in done]
+    losses = [each.hedge_loss or ZERO for each in leg_outs if day_of(each.occurred_us).isoformat() == date]
+    return DayTally(
+        date=date,
+        trades_executed=len(done),
+        trades_won=sum(net > 0 for net in nets),
+        trades_lost=sum(net < 0 for net in nets),
+        pnl=round12(sum(nets, ZERO)),
+        leg_out_events=len(losses),
+        leg_out_loss=round12(sum(losses, ZERO)),
+        duration_us=sum((trade.exit_us or 0) - trade.entry_us for trade in done),
+    )
 
 
 class PortfolioState(msgspec.Struct, frozen=True):

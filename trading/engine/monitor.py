@@ -18,11 +18,12 @@ from trading.domain.exits import exit_reason
 from trading.domain.funding import delta_8h
 from trading.domain.orders import Leg
 from trading.domain.pnl import unrealised_net
+from trading.domain.portfolio import DayTally
 from trading.domain.strategy import Desk, Strategy
 from trading.domain.trades import Trade
 from trading.domain.units import MICROSECONDS, ZERO
 from trading.engine.clock import Clock
-from trading.engine.findings import Findings, find, track_of
+from trading.engine.findings import Findings, find, forgotten_days, track_of
 from trading.engine.marks import UNKNOWN, Marks, MarkTable, Quote
 from trading.stores.market_store import MarketQuote
 from trading.stores.monitor_store import Reading, Watched
@@ -36,6 +37,9 @@ class PortfolioWatch(Protocol):
 
     def read(self) -> Reading | None:
         """The portfolio, or None before its first engine has started."""
+
+    def tallies(self, dates: Sequence[str]) -> Mapping[str, DayTally]:
+        """What was closed on past days."""
 
     def write(self, reading: Reading, watched: Watched) -> dict[str, msgspec.Raw] | None:
         """Writes in one step; None, and nothing written, if the portfolio has moved on."""
@@ -151,7 +155,10 @@ class Monitor:
             marks = self._tables[strategy.prefix].mark(reading.trades, quotes)
             if sent is None:
                 sent = self._send_exits(strategy, reading.trades, marks, quotes, now_us)
-            findings = find(reading.state, track_of(reading, now_us), marks, now_us, record)
+            track = track_of(reading, now_us)
+            forgotten = forgotten_days(reading.state, track, now_us)
+            tallies = store.tallies(forgotten) if forgotten else None
+            findings = find(reading.state, track, marks, now_us, record, tallies)
             documents = store.write(reading, findings.watched(reading.trades))
             if documents is not None or attempt == READS_MAX:
                 return PortfolioTick(strategy, reading, findings, sent, documents)

@@ -9,6 +9,8 @@ only when it differs.
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
@@ -20,10 +22,11 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from trading.domain.metrics import DailyMetrics, PortfolioMetrics
-from trading.domain.portfolio import PortfolioState
+from trading.domain.portfolio import DayTally, PortfolioState, tally_from
 from trading.domain.trades import Trade
+from trading.domain.units import DAY_US, day_start_us
 from trading.stores import keys, rows, wire
-from trading.stores.connection import answering, raw_of
+from trading.stores.connection import answering, raw_of, raws_of
 from trading.stores.errors import StepConflict, WireError
 from trading.stores.keys import PortfolioKeys
 from trading.stores.lease import Lease
@@ -69,12 +72,12 @@ class DayRow(msgspec.Struct, frozen=True):
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tick writes. `finished` is the last record of a day that ended, `equity` is what the next tick reads
+    """What a tick writes. `finished` are the last records of the days that ended, `equity` is what the next tick reads
     back; its decimals become strings."""
 
     metrics: PortfolioMetrics
     daily: DailyMetrics
-    finished: DailyMetrics | None = None
+    finished: tuple[DailyMetrics, ...] = ()
     marks: MarkList
     equity: Any
     day_rows: tuple[DayRow, ...] = ()
@@ -121,6 +124,26 @@ class MonitorStore:
             listing=listing,
         )
 
+    def tallies(self, dates: Sequence[str]) -> dict[str, DayTally]:
+        """What was closed and legged out on these UTC days, from the records themselves; what cannot be read is left
+        out, `check_invariants` names it. Raises RedisAway."""
+        days = [datetime.date.fromisoformat(date) for date in dates]
+        with answering(f"reading the closed trades of {self.keys.prefix}"):
+            end_us = day_start_us(max(days)) + DAY_US - 1
+            ids: Any = self._client.zrangebyscore(self.keys.closed_index, day_start_us(min(days)), end_us)
+            names = [self.keys.closed_trade(trade_id.decode()) for trade_id in ids]
+            raws = raws_of(self._client, names)
+            events: Any = self._client.lrange(self.keys.leg_out_events, 0, -1)
+        read = zip(names, raws, strict=True)
+        trades, leg_outs = [], []
+        for name, raw in read:
+            with contextlib.suppress(WireError):
+                trades += [wire.decode_trade(raw, name, self.keys.prefix)] if raw is not None else []
+        for raw in events:
+            with contextlib.suppress(WireError):
+                leg_outs.append(wire.decode_leg_out(raw, self.keys.leg_out_events)[1])
+        return {date: tally_from(date, trades, leg_outs) for date in dates}
+
     def write(self, reading: Reading, watched: Watched) -> dict[str, msgspec.Raw] | None:
         """Writes what was found in one step, durable rows included, and returns the documents' `metrics` and `daily`
         as they are now on their keys; None, and nothing was written, if the portfolio has moved on since `reading`.
@@ -133,8 +156,8 @@ class MonitorStore:
         step.expect(self.keys.state, reading.state_raw)
         step.expect(self.keys.metrics, reading.metrics_raw).set(self.keys.metrics, metrics)
         step.expect(self.keys.daily, reading.daily_raw).set(self.keys.daily, daily)
-        if watched.finished is not None:
-            self._archive(step, watched.finished, reading.daily_raw)
+        for finished in watched.finished:
+            self._archive(step, finished, reading.daily_raw)
         step.set(self.keys.equity, msgspec.json.encode(watched.equity))
         self._mark(step, watched.marks, reading.listing)
         for row in watched.day_rows:

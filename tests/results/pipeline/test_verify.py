@@ -165,8 +165,8 @@ def test_a_follower_that_has_not_confirmed_is_behind_and_one_that_has_lost_a_row
         book.side.settle()
     report = book.verified()
     assert (report.verdict, report.difference_count) == ("behind", 0)
-    assert report.behind == {"clickhouse": 6}  # the trade, two results, their metrics, a reconciliation
-    assert report.followers["clickhouse"].lag == 6
+    assert report.behind == {"clickhouse": 8}  # the trade, two results, their metrics and fills, a reconciliation
+    assert report.followers["clickhouse"].lag == 8
     book.side.settle()
     assert book.verified().verdict == "agree"
 

@@ -12,10 +12,11 @@ import pytest
 from tests.trading.domain.test_portfolio import trade_of
 from tests.trading.domain.test_vectors import TRADE, closed_trade
 from trading.domain.instruments import Instrument, Venue
-from trading.domain.portfolio import PortfolioState
+from trading.domain.metrics import sharpe_ratio, sortino_ratio
+from trading.domain.portfolio import DayTally, PortfolioState
 from trading.domain.strategy import Desk, Pair, Strategy
 from trading.domain.trades import Trade, TradeStatus
-from trading.domain.units import DAY_US, MICROSECONDS
+from trading.domain.units import DAY_US, MICROSECONDS, round12
 from trading.engine.clock import EventClock
 from trading.engine.findings import RECORD_INTERVAL_US
 from trading.engine.monitor import Monitor
@@ -46,9 +47,14 @@ class FakeStore:
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
         self.written: list[Watched] = []
+        self.past: dict[str, DayTally] = {}  # days that the state has forgotten
 
     def read(self) -> Reading:
         return self.reading
+
+    def tallies(self, dates: Sequence[str]) -> dict[str, DayTally]:
+        assert list(dates) == list(self.past)
+        return self.past
 
     def write(self, reading: Reading, watched: Watched) -> dict[str, msgspec.Raw] | None:
         if reading.state is not self.reading.state:
@@ -178,11 +184,66 @@ def test_the_first_tick_of_a_day_records_the_day_before() -> None:
     first = monitor.tick().portfolios[0].findings
     clock.move_to(NOON_US + DAY_US)
     second = monitor.tick().portfolios[0].findings
-    assert second.finished is not None and second.finished.date == first.daily.date
+    assert [day.date for day in second.finished] == [first.daily.date]
     assert second.daily.date > first.daily.date
     assert [row.daily.date for row in store.written[-1].day_rows] == [first.daily.date]
     assert store.written[-1].finished == second.finished
     assert len(second.track.equity.returns) == 1
+
+
+def test_each_day_that_nobody_watched_is_recorded_with_the_equity_carried() -> None:
+    """Four days later: the day of the last tick, three empty ones, and today."""
+    market = FakeMarket(a=quote("42410"), b=quote("42450"))
+    monitor, store, _, clock = watch(active_trade(), market)
+    first = monitor.tick().portfolios[0].findings
+    later_us = NOON_US + 4 * DAY_US
+    market.by_instrument = {
+        f"{name}:BTCUSDT": quote(price, event_us=later_us) for name, price in (("a", "42440"), ("b", "42410"))
+    }
+    clock.move_to(NOON_US + 4 * DAY_US)
+    later = monitor.tick(record=True).portfolios[0].findings
+    *ended, today = store.written[-1].day_rows
+    assert [row.daily.date for row in ended] == ["2024-10-04", "2024-10-05", "2024-10-06", "2024-10-07"]
+    assert today.daily.date == "2024-10-08"
+    carried = first.track.equity.last_equity
+    assert today.equity_usd is not None
+    assert {row.equity_usd for row in ended} == {carried} != {today.equity_usd}
+    assert {row.unrealised_usd for row in ended} == {first.unrealised_usd}
+    assert [(row.daily.trades_executed, row.daily.win_rate, row.daily.max_drawdown) for row in ended[1:]] == [
+        (0, None, 0)
+    ] * 3
+    # day returns: the first, 0, 0, 0, and today's from the carried equity
+    day = round12(carried / 20_000 - 1)
+    jump = round12(today.equity_usd / carried - 1)
+    assert later.track.equity.returns == (day, 0, 0, 0)
+    assert [row.daily.sharpe_ratio for row in ended] == [sharpe_ratio([day, *[D(0)] * empty]) for empty in range(4)]
+    assert today.daily.sharpe_ratio == sharpe_ratio([day, D(0), D(0), D(0), jump])
+    assert today.daily.sortino_ratio == sortino_ratio([day, D(0), D(0), D(0), jump])
+    assert [day.date for day in store.written[-1].finished] == [row.daily.date for row in ended]
+
+
+def test_a_monitor_that_was_never_there_records_every_day_since_the_portfolio_began() -> None:
+    monitor, store, _, _ = watch(active_trade(), FakeMarket(a=quote("42410"), b=quote("42450")))
+    began = msgspec.structs.replace(store.reading.state, started_us=NOON_US - 2 * DAY_US)
+    store.reading = msgspec.structs.replace(store.reading, state=began)
+    monitor.tick()
+    rows = store.written[-1].day_rows
+    assert [row.daily.date for row in rows] == ["2024-10-02", "2024-10-03", "2024-10-04"]
+    assert [row.equity_usd for row in rows[:2]] == [began.starting_capital] * 2
+
+
+def test_days_that_the_state_has_forgotten_are_summed_from_the_closed_trades() -> None:
+    """The engine traded on while the monitor was off."""
+    monitor, store, _, clock = watch(active_trade(), FakeMarket(a=quote("42410"), b=quote("42450")))
+    monitor.tick()
+    state = store.reading.state
+    later = msgspec.structs.replace(state, day=DayTally("2024-10-07", 2, 1, 1), previous_day=DayTally("2024-10-06", 1))
+    store.reading = msgspec.structs.replace(store.reading, state=later)
+    store.past = {"2024-10-04": DayTally("2024-10-04", 5), "2024-10-05": DayTally("2024-10-05", 4)}
+    clock.move_to(NOON_US + 4 * DAY_US)
+    monitor.tick()
+    executed = {row.daily.date: row.daily.trades_executed for row in store.written[-1].day_rows[:4]}
+    assert executed == {"2024-10-04": 5, "2024-10-05": 4, "2024-10-06": 1, "2024-10-07": 2}
 
 
 def test_the_snapshot_shows_each_open_trade_with_its_mark_and_queue_progress() -> None:

@@ -158,7 +158,7 @@ def test_a_finished_day_is_kept_under_its_date_with_its_annotations(monitor: Mon
     redis_client.set(OF.daily, redis_client.get(OF.daily).replace(b"{", b'{"note":7.0,', 1))
     reading = monitor.read()
     assert reading is not None
-    monitor.write(reading, watched("2024-08-09", finished=yesterday))
+    monitor.write(reading, watched("2024-08-09", finished=(yesterday,)))
     archived, today = redis_client.get(OF.daily_of("2024-08-08")), redis_client.get(OF.daily)
     assert json.loads(archived)["date"] == "2024-08-08" and b'"note":7.0' in archived
     assert json.loads(today)["date"] == "2024-08-09" and b"note" not in today
@@ -204,3 +204,19 @@ def test_the_snapshot_and_the_followers_are_read_back(redis_client: Any) -> None
     store.publish(b'{"seq":1}')
     redis_client.hset(keys.SYNC, "duckdb", '{"lag":3}')
     assert store.newest() == b'{"seq":1}' and store.sync() == {"duckdb": {"lag": 3}}
+
+
+def test_past_days_are_summed_from_the_records(
+    monitor: MonitorStore, engine: PortfolioStore, redis_client: Any
+) -> None:
+    """A day with a close and a leg-out, and one with nothing; what cannot be read counts as nothing."""
+    closed = msgspec.structs.replace(made.closed_trade(), version=2, leg_out=made.leg_out())
+    after = made.state_of(made.active_trade()).legged_out(AT_US, D("1.2348")).closed(closed, D(0), D(0))
+    engine.commit(Transition(operation_id="close", at_us=2, state=after, trades=(closed,)))
+    redis_client.zadd(OF.closed_index, {"garbled": made.NOON_US})
+    redis_client.set(OF.closed_trade("garbled"), "{")
+    assert after.day is not None
+    assert monitor.tallies(["2024-08-07", "2024-08-08"]) == {
+        "2024-08-07": DayTally("2024-08-07"),
+        "2024-08-08": after.day,
+    }
