@@ -2,7 +2,7 @@
 
 Rows of the current day are due after a change, at most once a minute; the rows of the days that have ended at the
 first tick after them, however many they are: on one that nobody watched equity stood where it was (rulings 19 and 21).
-While a mark is unknown, equity stands where it was.
+While a mark is unknown, equity is too; its track stands.
 """
 
 from __future__ import annotations
@@ -49,14 +49,18 @@ class Findings(msgspec.Struct, frozen=True):
     finished_equity_usd: Decimal
     due: bool
 
+    @property
+    def equity_usd(self) -> Decimal | None:
+        """Marked-to-market equity; None while a mark is unknown (ruling 3)."""
+        return None if self.unrealised_usd is None else self.track.equity.last_equity
+
     def watched(self, trades: Sequence[Trade]) -> Watched:
         """What is to be written of it, `trades` being those that were marked, in their order."""
         carried = self.finished_equity_usd
         made_up_of = round12(carried - self.state.starting_capital - self.state.cumulative_pnl)
         rows = [DayRow(day, self.state, self.at_us, made_up_of, carried) for day in self.finished]
         if self.due:
-            equity = self.track.equity.last_equity
-            rows.append(DayRow(self.daily, self.state, self.at_us, self.unrealised_usd, equity))
+            rows.append(DayRow(self.daily, self.state, self.at_us, self.unrealised_usd, self.equity_usd))
         return Watched(
             metrics=self.metrics,
             daily=self.daily,

@@ -55,15 +55,12 @@ class PaperExchange:
         self._timers.at(working.arrival_us, timers.ARRIVAL, order.id, lambda at_us: self._arrive(working, at_us))
 
     def cancel(self, portfolio: Portfolio, trade_id: str, order: Order, now_us: int) -> None:
-        """Sends a cancel, which arrives after its order; what fills before it arrives counts. Nothing while the cancel
-        of this order is under way."""
-        if order.id in portfolio.cancelling:
-            return
+        """Sends a cancel, which arrives after its order; what fills before it arrives counts."""
         venue, working = portfolio.markets[order.instrument].venue, portfolio.working.get(order.id)
         arrival_us = now_us + self._latency.order_us(venue, cancel_of(order.id))
         arrival_us = max(arrival_us, working.arrival_us if working else 0)
         answer_us = arrival_us + self._latency.response_us(venue, cancel_of(order.id))
-        portfolio.cancelling[order.id] = answer_us
+        portfolio.cancelling.add(order.id)
 
         def arrive(at_us: int) -> None:
             trade = portfolio.current(trade_id)
@@ -72,8 +69,7 @@ class PaperExchange:
                 portfolio.put(trade.with_order(fills.cancelled(standing, at_us)), at_us)
 
         def answer(at_us: int) -> None:
-            if portfolio.cancelling.get(order.id) == at_us:
-                del portfolio.cancelling[order.id]
+            portfolio.cancelling.discard(order.id)
             self.on_cancel_answered(portfolio, trade_id, at_us)
 
         self._timers.at(arrival_us, timers.ARRIVAL, cancel_of(order.id), arrive)

@@ -82,7 +82,7 @@ class Portfolio:
         self.causes: dict[str, Cause] = {}
         self.followers: dict[str, Leg] = {}  # of entries in which one leg waits for the other's fills: that leg
         self.unequal_since_us: dict[str, int] = {}  # of trades whose legs hold different quantities
-        self.cancelling: dict[str, int] = {}  # orders whose cancel is not answered yet, and when it will be
+        self.cancelling: set[str] = set()  # orders whose cancel is not answered yet
         self.open_by_pair: dict[PairKey, int] = {}
         self.blocked_until_us: dict[PairKey, int] = {}
         self.witnesses: dict[str, Witness] = {}  # by order, while they watch
@@ -111,7 +111,7 @@ class Portfolio:
         self.trades = {trade.id: trade for trade in trades.values() if trade.origin == ENGINE and trade.is_open}
         self.working, self.causes, self.open_by_pair = {}, {}, {}
         forget(self, self.store.last_checkpoint())
-        self.followers, self.unequal_since_us, self.cancelling = {}, {}, {}
+        self.followers, self.unequal_since_us, self.cancelling = {}, {}, set()
         for trade in self.trades.values():
             self._count(trade, 1)
         self.entries_stopped = unaccounted(state, trades.values()) or other_capital(state, self.strategy)

@@ -44,17 +44,16 @@ def portfolio_part(one: PortfolioTick, documents: Mapping[str, Any]) -> dict[str
     """One portfolio: the documents' metrics, equity, and its newest open trades."""
     marks, newest = one.findings.marks, slice(-TRADES_SHOWN_MAX, None)
     rows = list(zip(one.reading.trades[newest], marks.unrealised_usd[newest], marks.spread_bps[newest], strict=True))
-    unrealised = one.findings.unrealised_usd
-    equity = one.findings.track.equity
+    unrealised, equity = one.findings.unrealised_usd, one.findings.equity_usd
     return {
         "prefix": one.strategy.prefix,
         "name": one.strategy.name,
         "standing": "" if one.strategy.enabled else "switched off: no new trades",
         "metrics": documents["metrics"],
         "daily": documents["daily"],
-        "equity_usd": text_of(equity.last_equity),
+        "equity_usd": None if equity is None else text_of(equity),
         "unrealised_usd": None if unrealised is None else text_of(unrealised),
-        "max_drawdown": float(equity.max_drawdown),
+        "max_drawdown": float(one.findings.track.equity.max_drawdown),
         "trades_total": len(one.reading.trades),
         "trades": [trade_part(trade, float(usd), float(bps)) for trade, usd, bps in reversed(rows)],
         "leg_outs": list(one.reading.leg_outs),

@@ -61,6 +61,12 @@ def test_two_partial_fills_average_by_volume_and_pay_the_fee_of_each() -> None:
     assert (whole.cash, whole.fee) == (D(-304), D("0.304"))
 
 
+def test_cash_is_exact_and_a_rebate_is_a_negative_fee() -> None:
+    cost = D("0.0000000000015")  # 13 decimals: rounded half-even to 12 it would be 2E-12
+    paid = filled(order(Leg.LONG, Side.BUY, Role.ENTRY, "1", "100"), D(1), cost, 1, D(-1), Liquidity.MAKER)
+    assert (paid.cash, paid.fee) == (-cost, D("-0.000000000002"))
+
+
 def test_a_print_through_the_price_fills_whatever_the_depth() -> None:
     queue = join(D(100), D(1_000), D("0.2"))
     assert advance(queue, Side.BUY, D("99.9"), D("0.001"), "sell").is_filled

@@ -17,6 +17,7 @@ from trading.domain.funding import delta_8h, funding_cash
 from trading.domain.leg_out import completion_loss, unwind_loss
 from trading.domain.orders import Leg, Liquidity, Order, OrderType, Role, Side
 from trading.domain.pnl import PnlTerms, residual_tolerance, terms_of
+from trading.domain.portfolio import PortfolioState
 from trading.domain.queue import advance, join
 from trading.domain.spread import spread_bps, trade_size
 from trading.domain.trades import Trade
@@ -193,8 +194,24 @@ SERIES = {
 @pytest.mark.parametrize("name", SERIES)
 def test_undefined_ratios_are_none_and_the_others_are_not(name: str) -> None:
     got = {"sharpe": metrics.sharpe_ratio(SERIES[name]), "sortino": metrics.sortino_ratio(SERIES[name])}
-    undefined = {ratio for ratio, value in got.items() if value is None}
-    assert undefined == set(METRICS["undefined"][name]) - {"max_drawdown"}
+    equities = [D(1) + r for r in SERIES[name]]  # only whether there are any matters
+    got["max_drawdown"] = metrics.max_drawdown(equities)
+    assert {ratio for ratio, value in got.items() if value is None} == set(METRICS["undefined"][name])
+
+
+def test_no_vector_is_left_out() -> None:
+    """Every list above is a parameter of a test; what is new in the files must become one."""
+    assert set(SERIES) == set(METRICS["undefined"])
+    assert set(METRICS) == {
+        "about", "daily_returns", "sharpe_365", "sortino_365", "sharpe_252", "max_drawdown", "undefined",
+        "realistic_apr", "trades",
+    }  # fmt: skip
+    assert set(TRADE) == {
+        "about", "spread_bps", "size", "queue_fill", "hedge_loss", "funding", "funding_delta", "fee", "slippage",
+        "book_walk", "pnl_identity",
+    }  # fmt: skip
+    cases = sum(len(cases) for cases in TRADE.values() if isinstance(cases, list))
+    assert (cases, len(SERIES), len(METRICS["realistic_apr"])) == (20, 4, 2)
 
 
 @pytest.mark.parametrize("case", METRICS["realistic_apr"])
@@ -208,7 +225,13 @@ def test_trade_statistics_match_the_vectors() -> None:
     nets = [D(net) for net in case["nets"]]
     assert metrics.profit_factor(nets) == D(case["profit_factor"])
     assert metrics.expectancy(nets) == D(case["expectancy"])
-    assert metrics.win_rate(case["win_count"], case["total_trades"]) == D(case["win_rate"])
+    state = PortfolioState.new(D(20_000), 0)
+    for number, net in enumerate(nets):
+        trade = msgspec.structs.replace(closed_trade(TRADE["pnl_identity"]), id=str(number), actual_profit_usd=net)
+        state = state.opened(trade).closed(trade, ZERO, ZERO)
+    found = metrics.portfolio_metrics(state, 0)
+    assert (found.total_trades, found.win_rate) == (case["total_trades"], D(case["win_rate"]))
+    assert (state.win_count, state.loss_count) == (case["win_count"], case["loss_count"])
 
 
 def test_rounding_is_half_even_at_twelve_places() -> None:

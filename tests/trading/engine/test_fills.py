@@ -91,6 +91,15 @@ def test_a_limit_order_that_crosses_on_arrival_is_a_taker() -> None:
     assert order.accepted_us == order.filled_us == us(2110)
 
 
+def test_an_ask_at_the_very_price_of_a_buy_is_crossed_too() -> None:
+    scene = Scene()
+    scene.open_trade()
+    scene.top(2105, ALPHA, "49980.0", "49990.0")
+    scene.time(2110)
+    order = scene.trade.long_order
+    assert (order.fill_price, order.liquidity) == (D(49_990), Liquidity.TAKER)
+
+
 def test_what_a_crossing_order_does_not_find_rests_in_the_queue() -> None:
     scene = Scene()
     scene.open_trade()

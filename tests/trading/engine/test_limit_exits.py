@@ -86,6 +86,18 @@ def test_one_leg_that_fills_first_does_not_wait_longer_than_a_leg_out() -> None:
     assert scene.portfolio.state.leg_out_count == 0
 
 
+def test_a_second_cancel_of_an_order_delays_nothing() -> None:
+    scene = Scene(desk(strategy(exit_order="limit_then_market"), beta=venue("beta", order_latency_us=150_000)))
+    scene.open_trade()
+    scene.print_(2300, ALPHA, "49990.0", "2.0", "sell")
+    scene.print_(2310, BETA, "50210.0", "2.0", "buy")
+    scene.top(3000, ALPHA, "50090.0", "50100.0")
+    scene.close(scene.trade.id)
+    scene.print_(7600, ALPHA, "50100.0", "2.0", "buy")
+    scene.time(8160)  # cancelled at 8,000 ms, again at 7,600 + 500: the first cancel arrives at 8,150 and is answered
+    assert [(o.leg, o.created_us) for o in exits(scene)[2:]] == [(Leg.SHORT, us(8160))]
+
+
 def test_a_fill_before_the_cancel_arrives_leaves_nothing_to_close() -> None:
     scene = leaving()
     scene.print_(3100, ALPHA, "50100.0", "2.0", "buy")

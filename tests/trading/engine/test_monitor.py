@@ -139,12 +139,15 @@ def test_only_active_trades_are_asked_to_exit(status: TradeStatus) -> None:
     ],
 )
 def test_a_missing_gapped_or_old_price_makes_marks_and_equity_unknown_and_triggers_nothing(market: FakeMarket) -> None:
-    monitor, _, commands, _ = watch(active_trade(), market)
-    findings = monitor.tick().portfolios[0].findings
+    monitor, store, commands, _ = watch(active_trade(), market)
+    tick = monitor.tick()
+    findings = tick.portfolios[0].findings
     assert findings.unrealised_usd is None
     assert math.isnan(findings.marks.unrealised_usd[0])
     assert commands.sent == []
     assert findings.track.equity.last_equity == D(20_000)
+    assert [row.equity_usd for row in store.written[-1].day_rows] == [None]
+    assert snapshot(tick, 7, {"name": "test"}, {}, [], [])["portfolios"][0]["equity_usd"] is None
 
 
 def test_converged_funding_exits_only_when_a_rate_is_known_on_both_legs() -> None:

@@ -15,6 +15,18 @@ def resting(**changes: object) -> Scene:
     return scene
 
 
+def two_printed() -> Scene:
+    """Two trades of one portfolio, their long orders in one queue at 49,990."""
+    scene = Scene(desk(strategy(fill_volume="printed", trades_open_per_pair_max=2, cooldown_seconds=D(0))))
+    scene.time(1000)
+    scene.top(1050, ALPHA, "49990.0", "50000.0")
+    scene.time(2000)
+    scene.top(2100, BETA, "50200.0", "50210.0")
+    scene.top(2200, BETA, "50200.0", "50210.0")
+    scene.time(2300)
+    return scene
+
+
 def bought(scene: Scene) -> Decimal:
     return scene.trade.long_order.filled_quantity
 
@@ -60,14 +72,32 @@ def test_a_print_through_the_price_fills_no_more_than_itself_and_clears_the_queu
     assert bought(scene) == D("0.01")
 
 
+def test_a_print_through_the_price_completes_the_part_of_a_lot_before_it() -> None:
+    scene = resting()
+    scene.print_(2120, ALPHA, "49990.0", "2.0005", "sell")
+    assert bought(scene) == 0
+    scene.print_(2130, ALPHA, "49980.0", "0.0005", "sell")
+    assert bought(scene) == D("0.001")
+
+
+def test_part_of_a_lot_stays_with_the_order_that_it_was_printed_for() -> None:
+    scene = two_printed()
+    scene.print_(2310, ALPHA, "49990.0", "2.0055", "sell")  # the first one's 2.0, a fill of 0.005, 0.0005 carried over
+    first, second = (scene.portfolio.current(trade_id) for trade_id in scene.store.open)
+    assert first is not None and second is not None and second.long_order.queue is not None
+    assert (first.long_order.filled_quantity, second.long_order.queue.cumulative_volume) == (D("0.005"), 0)
+
+
+def test_a_print_that_only_brings_an_order_its_turn_is_used_up() -> None:
+    scene = two_printed()
+    scene.print_(2310, ALPHA, "49990.0", "2.0005", "sell")  # the threshold, and half a lot
+    _, second = (scene.portfolio.current(trade_id) for trade_id in scene.store.open)
+    assert second is not None and second.long_order.queue is not None
+    assert second.long_order.queue.cumulative_volume == 0
+
+
 def test_two_orders_of_a_portfolio_share_what_was_printed() -> None:
-    scene = Scene(desk(strategy(fill_volume="printed", trades_open_per_pair_max=2, cooldown_seconds=D(0))))
-    scene.time(1000)
-    scene.top(1050, ALPHA, "49990.0", "50000.0")
-    scene.time(2000)
-    scene.top(2100, BETA, "50200.0", "50210.0")
-    scene.top(2200, BETA, "50200.0", "50210.0")
-    scene.time(2300)
+    scene = two_printed()
     scene.print_(2310, ALPHA, "49990.0", "4.030", "sell")
     # the first one used 2.0 + 0.019; of the other 2.011 the second one's threshold takes 2.0
     assert [trade.long_order.filled_quantity for trade in scene.store.open.values()] == [D("0.019"), D("0.011")]
