@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.trading.domain.test_vectors import TRADE, closed_trade
 from trading.domain.errors import ConservationBroken, InsufficientCapital
-from trading.domain.portfolio import CLOSED_TRADES_KEPT, PortfolioState
+from trading.domain.metrics import EquityTrack, daily_metrics, portfolio_metrics, sharpe_ratio
+from trading.domain.portfolio import CLOSED_TRADES_KEPT, DayTally, PortfolioState
 from trading.domain.trades import Trade, TradeStatus
 
 DAY_US = 86_400_000_000
@@ -82,6 +83,34 @@ def test_a_new_utc_day_begins_a_new_tally_and_keeps_the_one_before() -> None:
     assert state.day is not None and state.previous_day is not None
     assert (state.day.trades_executed, state.previous_day.trades_executed) == (1, 1)
     assert state.day.date > state.previous_day.date
+
+
+def test_metrics_are_shares_of_the_starting_capital_and_undefined_without_profit() -> None:
+    state = PortfolioState.new(D(20_000), START_US, "compounding").opened(trade_of("a", "1000", "-100"))
+    state = state.closed(trade_of("a", "1000", "-100"), D(0), D(0)).opened(trade_of("b", "1000", "0"))
+    found = portfolio_metrics(state.legged_out(START_US, D("-3")), START_US + 10 * DAY_US)
+    assert (found.utilization_pct, found.pnl_percentage, found.leg_out_loss_pct) == (D("0.05"), D("-0.5"), None)
+    assert (found.win_rate, found.realistic_apr) == (D(0), D("-0.1825"))  # -100 / 20000 * 365 / 10
+    assert state.legged_out(START_US, D("-3")).leg_out_total_loss == -3
+
+
+def test_daily_metrics_are_those_of_the_day() -> None:
+    state = msgspec.structs.replace(PortfolioState.new(D(20_000), START_US), cumulative_pnl=D(500))
+    tally = DayTally("2024-10-04", 4, 2, 1, D(50), 1, D(3), 10_000_000)
+    returns = (D("0.01"), D("-0.02"))
+    track = EquityTrack("2024-10-04", D(20_000), D(20_050), D(21_000), D(20_060), D("0.05"), D("0.001"), returns)
+    daily = daily_metrics(state, tally, track)
+    assert (daily.win_rate, daily.daily_pnl_percentage, daily.realistic_apr) == (D("0.5"), D("0.25"), D("0.9125"))
+    assert (daily.average_trade_duration_seconds, daily.max_drawdown) == (D("2.5"), D("0.001"))
+    assert daily.sharpe_ratio == sharpe_ratio([*returns, D("0.0025")])  # 20050 / 20000 - 1 is today's
+    assert daily_metrics(state, DayTally("2024-10-04"), track).average_trade_duration_seconds is None
+
+
+def test_the_running_peak_begins_at_the_starting_capital_and_the_days_at_its_first_equity() -> None:
+    track = EquityTrack.new(D(1_000), START_US).observed(D(900), START_US + 1)
+    assert (track.max_drawdown, track.day_max_drawdown) == (D("0.1"), D("0.1"))
+    later = track.observed(D(810), START_US + DAY_US)
+    assert (later.max_drawdown, later.day_max_drawdown) == (D("0.19"), D("0.1"))  # of 1000, of 900
 
 
 @given(st.lists(st.tuples(st.integers(1, 400), st.integers(-50, 50), st.booleans()), max_size=150))

@@ -15,15 +15,24 @@ from trading.domain.funding import booked, payment
 from trading.domain.instruments import Instrument
 from trading.domain.metrics import EquityTrack
 from trading.domain.orders import Leg, Liquidity, Role, Side
-from trading.domain.pnl import order_pnl, unrealised_net
+from trading.domain.pnl import order_pnl, residual_tolerance, terms_of, unrealised_net
 from trading.domain.queue import advance, join, progress_fraction
-from trading.domain.spread import FundingTerm, funding_expected_fraction
+from trading.domain.spread import (
+    FeeRates,
+    FundingTerm,
+    funding_expected_fraction,
+    project,
+    settlements_until,
+    trade_size,
+)
 from trading.domain.strategy import Pair, Strategy
 from trading.domain.trades import MOVES, Trade, TradeStatus
+from trading.domain.units import floor_to_step
 from trading.domain.walk import walk
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
+TAKER = Liquidity.TAKER
 STRATEGY = Strategy(prefix="strategy", name="s", pairs=(Pair("a:X", "b:X"),))
 
 
@@ -106,6 +115,29 @@ def test_settlements_within_the_holding_time_are_counted_per_leg() -> None:
     assert funding_expected_fraction(None, None, 0, 6 * 3600) == 0
 
 
+def test_settlements_are_counted_after_now_and_up_to_the_end() -> None:
+    term = FundingTerm(D("0.0001"), 8, 10 * HOUR_US)
+    assert settlements_until(term, 0, 10 * HOUR_US - 1) == 0
+    assert settlements_until(term, 0, 10 * HOUR_US) == 1
+    assert settlements_until(term, 10 * HOUR_US, 18 * HOUR_US - 1) == 0  # that of now has passed
+    assert settlements_until(term, 10 * HOUR_US, 18 * HOUR_US) == 1
+    assert settlements_until(term, 10 * HOUR_US - 1, 26 * HOUR_US) == 3
+
+
+def test_a_projection_adds_spread_and_funding_and_takes_off_all_four_fees() -> None:
+    fees = FeeRates(long_entry=D("0.001"), short_entry=D("0.002"), long_exit=D("0.003"), short_exit=D("0.004"))
+    found = project(D(2), D(100), D(102), fees, D("0.01"))
+    # 2 * 2; 2 * 101 * 0.01; 200 * 0.004 + 204 * 0.006
+    assert (found.spread_usd, found.funding_usd, found.fees_usd) == (D(4), D("2.02"), D("2.024"))
+    assert found.net_usd == D("3.996")
+
+
+def test_a_size_is_floored_to_the_coarser_step_whichever_leg_has_it() -> None:
+    sizes = [trade_size(D(1180), D(90), D(100), *steps) for steps in ((D("0.1"), D(3)), (D(3), D("0.1")))]
+    assert sizes == [D(9), D(9)]  # 11.8 by the dearer price
+    assert floor_to_step(D("0.1179"), D("0.001")) == D("0.117")
+
+
 def test_unrealised_counts_marks_funding_and_all_four_fees(trade: Trade) -> None:
     holding = open_trade(trade)
     # long 0.1176 from 42400 at bid 42450 = +5.88; short from 42460 at ask 42470 = -1.176; exit fees 0.001 of both
@@ -117,6 +149,17 @@ def test_the_pnl_of_an_exit_order_is_of_its_own_leg(trade: Trade) -> None:
     assert order_pnl(trade, trade.orders[0]) == D("5.88")
     assert order_pnl(trade, trade.orders[1]) == D("-1.176")
     assert order_pnl(trade, trade.long_order) == 0
+    part = filled(order(Leg.LONG, Side.SELL, Role.EXIT, "0.1176", "42450"), D("0.05"), D("2122.5"), 1, D(0), TAKER)
+    assert order_pnl(trade, part) == D("2.5")  # 0.05 * (42450 - 42400)
+
+
+def test_hedge_fees_are_those_of_hedges_alone(trade: Trade) -> None:
+    hedge = msgspec.structs.replace(trade.orders[1], role=Role.HEDGE, fee=D("0.25"))
+    assert terms_of(msgspec.structs.replace(trade, orders=(trade.orders[0], hedge))).hedge_fees == D("0.25")
+
+
+def test_the_tolerance_of_the_residual_is_half_a_quantum_for_each_unit_and_rounding(trade: Trade) -> None:
+    assert residual_tolerance(trade) == D("5E-13") * (4 * D("0.1176") + 4)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +182,10 @@ def test_exits_hold_in_the_order_of_the_ruling(
 
 def test_funding_convergence_is_disarmed_without_an_advantage_at_entry(trade: Trade) -> None:
     assert exit_reason(trade, STRATEGY, D(0), D(0)) is None
+    at_threshold = msgspec.structs.replace(trade, funding_delta_entry=STRATEGY.funding_convergence_threshold)
+    assert exit_reason(at_threshold, STRATEGY, D(0), D(0)) is None
+    never = msgspec.structs.replace(STRATEGY, funding_convergence_threshold=D(0))
+    assert exit_reason(msgspec.structs.replace(trade, funding_delta_entry=D(1)), never, D(0), D(-1)) is None
 
 
 def test_equity_returns_are_per_utc_day_and_empty_days_return_zero() -> None:
