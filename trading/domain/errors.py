@@ -25,5 +25,9 @@ class InsufficientCapital(TradingError):
     """A trade needs more capital than the portfolio has available."""
 
 
+class PortfolioFull(TradingError):
+    """A portfolio has as many open trades as it may have."""
+
+
 class ConservationBroken(TradingError):
     """Available capital and open positions do not add up to the starting capital. Source: ruling 16."""
