@@ -64,7 +64,7 @@ class DeskStore:
         with answering("reading which settings are in force"):
             found: Any = self._client.hgetall(keys.SETTINGS_IN_FORCE)
             told = {shard.decode(): raw for shard, raw in found.items()}
-            running = [shard for shard in told if self._client.exists(keys.lease(f"engine:{shard}"))]
+            running = [shard for shard in told if self._client.exists(keys.lease(keys.engine_lease(shard)))]
         try:
             return {shard: msgspec.json.decode(told[shard], type=InForce) for shard in running}
         except msgspec.DecodeError as error:

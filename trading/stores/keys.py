@@ -18,7 +18,7 @@ RECONCILE_POSITION = "paperdesk:reconcile:position"  # string: epoch and last st
 COMMANDS = "paperdesk:commands"  # stream: what monitor, API and admin ask of the engine
 DEAD_LETTERS = "paperdesk:dead_letters"  # stream: what could not be read or is not allowed, with its reason
 MARKET_INDEX = "paperdesk:market:index"  # set of instrument ids
-FEED = "paperdesk:feed"  # hash: how the feed does
+FEEDS = "paperdesk:feeds"  # hash: engine shard -> how its feed does, JSON
 SYNC = "paperdesk:sync"  # hash: follower -> JSON
 SNAPSHOT = "paperdesk:snapshot"  # string: newest snapshot for the browsers, JSON
 PORTFOLIOS = "paperdesk:portfolios"  # hash: prefix -> JSON
@@ -46,6 +46,11 @@ def lease(name: str) -> str:
     return f"paperdesk:lease:{name}"
 
 
+def engine_lease(shard: object) -> str:
+    """The name of an engine shard's lease."""
+    return f"engine:{shard}"
+
+
 def fence(name: str) -> str:
     """Counter: the last fencing number given out for the lease `name`."""
     return f"paperdesk:fence:{name}"
@@ -56,9 +61,9 @@ def market(instrument_id: str) -> str:
     return f"paperdesk:market:{instrument_id}"
 
 
-def checkpoint(shard: str) -> str:
-    """String: an engine shard's queue progress, JSON."""
-    return f"paperdesk:checkpoint:{shard}"
+def checkpoints(prefix: str) -> str:
+    """Hash: engine shard -> its queue progress in this portfolio, JSON."""
+    return f"paperdesk:checkpoints:{prefix}"
 
 
 def commands_position(shard: str) -> str:

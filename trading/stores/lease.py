@@ -2,7 +2,8 @@
 
 A lease is a hash `owner`, `token` that expires. The token grows with every acquisition and never repeats, and every
 step is compared with it inside Redis, so that an engine that was paused past its lease cannot write afterwards.
-A holder who renews every third of the lifetime survives two lost renewals.
+A holder who renews every third of the lifetime survives two lost renewals. A lease may have rivals: leases of which
+none is held at the same time as it, by anybody.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
+from collections.abc import Iterable
 
 from redis import Redis
 
@@ -30,24 +32,28 @@ def owner_name() -> str:
 class Lease:
     """One lease of one owner. `token` is None while it is not held."""
 
-    def __init__(self, client: Redis, name: str, owner: str, lifetime_ms: int = LIFETIME_MS) -> None:
+    def __init__(
+        self, client: Redis, name: str, owner: str, lifetime_ms: int = LIFETIME_MS, rivals: Iterable[str] = ()
+    ) -> None:
         self.name = name
         self.key = keys.lease(name)
         self.owner = owner
         self.lifetime_ms = lifetime_ms
         self.token: int | None = None
+        self._keys = [key for each in (name, *rivals) for key in (keys.lease(each), keys.fence(each))]
         self._acquire = Script(client, "lease_acquire")
         self._renew = Script(client, "lease_renew")
         self._release = Script(client, "lease_release")
 
     def acquire(self) -> int:
-        """Takes the lease and returns its fencing number. Raises LeaseHeld, with the holder and the time left;
-        RedisAway."""
+        """Takes the lease and returns its fencing number. Raises LeaseHeld, with what is held, the holder and the time
+        left; RedisAway."""
         with answering(f"acquiring the lease {self.name}"):
-            answer = self._acquire([self.key, keys.fence(self.name)], [self.owner, self.lifetime_ms])
-        token, holder = int(answer[0]), answer[1].decode()
+            token, holder, left_ms, key = self._acquire(self._keys, [self.owner, self.lifetime_ms])
         if not token:
-            raise LeaseHeld(f"{self.name} is held by {holder} for another {answer[2]} ms")
+            held = key.decode().removeprefix(keys.lease(""))
+            waits = "" if held == self.name else f"{self.name} cannot run beside {held}: "
+            raise LeaseHeld(f"{waits}{held} is held by {holder.decode()} for another {left_ms} ms")
         self.token = token
         return token
 

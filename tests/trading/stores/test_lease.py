@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from paperdesk.embedded.ports import free_port
+from trading.engine.patience import Patience
 from trading.stores import keys
 from trading.stores.errors import LeaseHeld, LeaseLost, RedisAway
 from trading.stores.lease import Lease, owner_name
@@ -80,3 +82,76 @@ def test_a_redis_that_is_away_is_not_a_lost_lease(redis_client: Any) -> None:
     with pytest.raises(RedisAway, match="renewing the lease engine"):
         gone.renew()
     assert gone.token == lease.token
+
+
+def rival_of(client: Any, name: str, owner: str = "", lifetime_ms: int = 5_000) -> Lease:
+    """ "a" is a rival of "b1" and "b2", which are none of each other."""
+    rivals = ["b1", "b2"] if name == "a" else ["a"]
+    return Lease(client, name, owner or f"owner of {name}", lifetime_ms, rivals)
+
+
+def test_a_lease_is_not_given_while_a_rival_is_held(redis_client: Any) -> None:
+    whole, first, second = (rival_of(redis_client, name) for name in ("a", "b1", "b2"))
+    assert (first.acquire(), second.acquire()) == (1, 1)
+    first.release()
+    with pytest.raises(LeaseHeld, match=r"^a cannot run beside b2: b2 is held by owner of b2 for another \d{4} ms$"):
+        whole.acquire()
+    assert not redis_client.exists(keys.lease("a"))
+    second.release()
+    whole.acquire()
+    with pytest.raises(LeaseHeld, match="^b1 cannot run beside a: a is held by owner of a"):
+        first.acquire()
+
+
+def test_who_comes_back_sees_by_the_number_that_a_rival_was_there(redis_client: Any) -> None:
+    """One more means that nobody was; see `patience`. A neighbour that is no rival does not count."""
+    first, neighbour, whole = (rival_of(redis_client, name) for name in ("b1", "b2", "a"))
+    assert first.acquire() == 1
+    redis_client.delete(first.key)
+    neighbour.acquire()
+    neighbour.release()
+    assert first.acquire() == 2
+    redis_client.delete(first.key)
+    whole.acquire()
+    whole.release()
+    assert first.acquire() == 4
+
+
+def test_an_engine_does_not_go_on_with_what_it_remembers_after_another_division_was_at_work(redis_client: Any) -> None:
+    lease = rival_of(redis_client, "b1")
+    patience = Patience(lease, threading.Event())
+    patience.take_lease()
+    redis_client.delete(lease.key)
+    whole = rival_of(redis_client, "a")
+    whole.acquire()
+    whole.release()
+    with pytest.raises(LeaseLost, match="another engine held it in between"):
+        patience.renew_lease()
+
+
+def test_of_rivals_that_come_at_once_only_one_division_gets_in(redis_client: Any) -> None:
+    """Many threads with connections of their own; whoever holds a lease looks for a rival's."""
+    pool = redis_client.connection_pool
+    seen: list[tuple[str, str]] = []
+
+    def run(name: str, number: int) -> None:
+        lease = rival_of(Redis(connection_pool=pool), name, f"{name} {number}")
+        turns = 0
+        while turns < 25:
+            try:
+                lease.acquire()
+            except LeaseHeld:
+                time.sleep(0.001)
+                continue
+            turns += 1
+            rivals = ("b1", "b2") if name == "a" else ("a",)
+            seen.extend((name, each) for each in rivals if redis_client.exists(keys.lease(each)))
+            lease.release()
+
+    threads = [threading.Thread(target=run, args=(name, number)) for name in ("a", "b1", "b2") for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert seen == []
+    assert not any(thread.is_alive() for thread in threads)
