@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from trading.domain.portfolio import DayTally, PortfolioState
+from trading.domain.shards import Shard
 from trading.domain.trades import Trade
 from trading.stores.command_store import Command
-from trading.stores.market_store import LastFunding, MarketQuote
+from trading.stores.market_store import FeedStatus, LastFunding, MarketQuote
 from trading.stores.monitor_store import Reading, Watched
 from trading.stores.transition import Transition
 
@@ -51,9 +52,14 @@ class PortfolioInMemory:
         self._oldest_first = None
         self._progress = dict(progress)
 
-    def last_checkpoint(self) -> dict[str, Any] | None:
-        """The progress written last."""
-        return self._progress
+    def refresh(self) -> PortfolioState:
+        """The state as it is."""
+        assert self._state is not None
+        return self._state
+
+    def last_checkpoints(self) -> dict[str, dict[str, Any]]:
+        """The progress written last, by shard."""
+        return {"0/1": self._progress} if self._progress else {}
 
     def read(self) -> Reading | None:
         """The portfolio as the monitor reads it."""
@@ -87,7 +93,7 @@ class MarketInMemory:
         """Nothing: no engine ran before."""
         return {}
 
-    def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
+    def publish_feed(self, shard: Shard, status: FeedStatus) -> None:
         """Nobody looks at the feed's status here."""
 
     def quotes(self) -> Mapping[str, MarketQuote]:

@@ -10,12 +10,11 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-import msgspec
-
 from trading.domain.orders import Side
+from trading.domain.shards import WHOLE, Shard
 from trading.domain.units import MICROSECONDS
 from trading.engine.markets import Market
-from trading.stores.market_store import LastFunding, MarketQuote
+from trading.stores.market_store import FeedStatus, LastFunding, MarketQuote
 
 RATE_POINTS_MAX = 12  # at four a second: the rate of the last three seconds
 
@@ -26,8 +25,8 @@ class QuoteStore(Protocol):
     def publish(self, quotes: Mapping[str, MarketQuote]) -> None:
         """Replaces quotes."""
 
-    def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
-        """Replaces the feed's status."""
+    def publish_feed(self, shard: Shard, status: FeedStatus) -> None:
+        """Replaces the status of an engine shard's feed."""
 
     def last_funding(self) -> Mapping[str, LastFunding]:
         """The funding published last, by instrument."""
@@ -36,8 +35,9 @@ class QuoteStore(Protocol):
 class Publication:
     """Publishes the markets of one engine."""
 
-    def __init__(self, store: QuoteStore, markets: Collection[Market]) -> None:
+    def __init__(self, store: QuoteStore, markets: Collection[Market], shard: Shard = WHOLE) -> None:
         self._store = store
+        self._shard = shard
         self._markets = markets  # grows when an instrument joins
         self._states: dict[str, str] = {}
         self._received_us = 0
@@ -81,17 +81,18 @@ class Publication:
         since_us, before = self._points[0]
         passed_us = now_us - since_us
         rate = (messages - before) * MICROSECONDS / passed_us if passed_us > 0 else 0.0
-        self._store.publish_feed(
-            {
-                "name": name,
-                "event_us": event_us,
-                "received_us": self._received_us,
-                "messages": messages,
-                "rate_per_second": round(rate, 1),
-                "troubles": msgspec.json.encode(troubles).decode(),
-                "feed_troubles": msgspec.json.encode(feed_troubles).decode(),
-            }
+        status = FeedStatus(
+            name=name,
+            at_us=now_us,
+            event_us=event_us,
+            received_us=self._received_us,
+            messages=messages,
+            rate_per_second=round(rate, 1),
+            instruments=len(self._markets),
+            troubles=dict(troubles),
+            feed_troubles=list(feed_troubles),
         )
+        self._store.publish_feed(self._shard, status)
 
 
 def quote_of(market: Market, state: str, now_us: int) -> MarketQuote:

@@ -15,6 +15,7 @@ from trading.domain.strategy import Desk
 from trading.domain.units import text_of
 from trading.engine.alarms import age_ms, alarms
 from trading.engine.clock import Clock
+from trading.engine.feeds import Feeds, joined
 from trading.engine.monitor import Monitor, Tick
 from trading.engine.snapshot import snapshot
 from trading.stores.command_store import CommandStore
@@ -77,15 +78,13 @@ class Watch:
     def snapshot(self, tick: Tick) -> dict[str, Any]:
         """The snapshot of a tick, with feed, followers and alarms as they are now."""
         now_us = tick.at_us
-        status = self._market.feed()
-        feed = feed_part(status, now_us)
-        troubles = msgspec.json.decode(status.get("troubles", "{}"), type=dict[str, str])
-        feed_troubles = msgspec.json.decode(status.get("feed_troubles", "[]"), type=list[str])
+        feeds = joined(self._market.feeds(), now_us)
+        feed = feed_part(feeds)
         states = self._snapshots.sync()
         followers = {name: follower_part(states[name], now_us) for name in SYNC_SHOWN if name in states}
         unreadable = {key: error for store in self._stores.values() for key, error in store.unreadable.items()}
         markets = [market_part(name, quote, now_us) for name, quote in tick.quotes.items()]
-        sentences = alarms(feed, troubles, followers, unreadable, feed_troubles)
+        sentences = alarms(feed, feeds.troubles, followers, unreadable, feeds.feed_troubles)
         return snapshot(tick, now_us // 1_000, feed, followers, markets, sentences)
 
     def _ready(self) -> Monitor | None:
@@ -107,14 +106,9 @@ class Watch:
         return True
 
 
-def feed_part(status: Mapping[str, str], now_us: int) -> dict[str, Any]:
+def feed_part(feeds: Feeds) -> dict[str, Any]:
     """The feed as the snapshot shows it."""
-    received = status.get("received_us")
-    return {
-        "name": status.get("name", ""),
-        "age_ms": age_ms(now_us, int(received) if received else None),
-        "messages_per_second": float(status.get("rate_per_second", 0)),
-    }
+    return {"name": feeds.name, "age_ms": feeds.age_ms, "messages_per_second": feeds.messages_per_second}
 
 
 def follower_part(state: Mapping[str, Any], now_us: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the engine publishes of each instrument, and how the feed does. Source: ruling 5.
+"""What the engine publishes of each instrument, and how its feed does. Source: ruling 5.
 
 A quote is a hash of text, empty where nothing is known: prices and quantities with their digits, the funding rate per
 interval, times in microseconds. `state` is "ok" only if the book may be traded and marked with; `reason` says why it
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from redis import Redis
 
+from trading.domain.errors import ConfigurationError
+from trading.domain.shards import Shard, shard_of
 from trading.domain.units import text_of
 from trading.stores import keys
 from trading.stores.connection import answering, members_of
@@ -60,8 +62,23 @@ class LastFunding(msgspec.Struct, frozen=True):
         return None if None in said else cls(*said, quote.funding_told_us or 0)  # type: ignore[arg-type]
 
 
+class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How the feed of an engine shard does: its newest event time, when that came, messages since the start and per
+    second, how many instruments fall to the shard, why portfolios do not trade (by prefix), what is wrong with it."""
+
+    name: str = ""
+    at_us: int = 0
+    event_us: int = 0
+    received_us: int = 0
+    messages: int = 0
+    rate_per_second: float = 0.0
+    instruments: int = 0
+    troubles: dict[str, str] = {}
+    feed_troubles: list[str] = []
+
+
 class MarketStore:
-    """The quotes of all instruments, by instrument id, and the feed's status."""
+    """The quotes of all instruments, by instrument id, and how the feeds do, by engine shard."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
@@ -98,18 +115,19 @@ class MarketStore:
         found = {name: _last_funding(raw) for name, raw in zip(names, told, strict=True) if raw}
         return {name: last for name, last in found.items() if last is not None}
 
-    def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
-        """Replaces fields of the feed's status: `name`, `event_us`, `received_us`, `messages`, `rate_per_second`, and
-        `troubles`, a JSON object of sentences by prefix, `feed_troubles`, a JSON list of sentences."""
-        fields: dict[Any, Any] = dict(status)
+    def publish_feed(self, shard: Shard, status: FeedStatus) -> None:
+        """Replaces the status of a shard's feed. Raises RedisAway."""
         with answering("publishing the feed's status"):
-            self._client.hset(keys.FEED, mapping=fields)
+            self._client.hset(keys.FEEDS, str(shard), msgspec.json.encode(status))
 
-    def feed(self) -> dict[str, str]:
-        """The feed's status as text; empty before the first publication."""
-        with answering("reading the feed's status"):
-            fields = self._client.hgetall(keys.FEED)
-        return {cast(bytes, name).decode(): cast(bytes, value).decode() for name, value in fields.items()}
+    def feeds(self) -> dict[Shard, FeedStatus]:
+        """The status of the feed of every shard that ever ran. Raises RedisAway, WireError."""
+        with answering("reading how the feeds do"):
+            found: Any = self._client.hgetall(keys.FEEDS)
+        try:
+            return {shard_of(name.decode()): msgspec.json.decode(raw, type=FeedStatus) for name, raw in found.items()}
+        except (msgspec.DecodeError, UnicodeDecodeError, ConfigurationError) as error:
+            raise WireError(f"{keys.FEEDS}: {error}") from None
 
 
 def _texts(quote: MarketQuote) -> dict[Any, Any]:

@@ -12,6 +12,7 @@ from trading.domain.events import BookDiff, BookSnapshot, FundingRate, MarketEve
 from trading.domain.instruments import Instrument, Venue
 from trading.domain.orders import Order, Role
 from trading.domain.portfolio import PortfolioState
+from trading.domain.shards import WHOLE, Shard
 from trading.domain.strategy import Desk, Pair, Strategy
 from trading.domain.trades import Trade, TradeStatus
 from trading.engine.clock import EventClock
@@ -19,7 +20,7 @@ from trading.engine.engine import Engine
 from trading.engine.portfolio import Portfolio
 from trading.stores.command_store import Command
 from trading.stores.errors import RedisAway, StateMoved
-from trading.stores.market_store import LastFunding, MarketQuote
+from trading.stores.market_store import FeedStatus, LastFunding, MarketQuote
 from trading.stores.transition import Transition
 
 START_US = 1_700_000_000_000_000
@@ -76,8 +77,12 @@ class MemoryStore:
             assert self.open[trade.id].version == trade.version
             self.open[trade.id] = trade
 
-    def last_checkpoint(self) -> dict[str, Any] | None:
-        return self.checkpoints[-1][1] if self.checkpoints else None
+    def refresh(self) -> PortfolioState:
+        assert self.state is not None
+        return self.state
+
+    def last_checkpoints(self) -> dict[str, dict[str, Any]]:
+        return {"0/1": self.checkpoints[-1][1]} if self.checkpoints else {}
 
 
 class MemoryQuotes:
@@ -85,13 +90,13 @@ class MemoryQuotes:
 
     def __init__(self) -> None:
         self.published: list[dict[str, MarketQuote]] = []
-        self.feed: list[dict[str, str | int | float]] = []
+        self.feed: list[FeedStatus] = []
 
     def publish(self, quotes: Mapping[str, MarketQuote]) -> None:
         self.published.append(dict(quotes))
 
-    def publish_feed(self, status: Mapping[str, str | int | float]) -> None:
-        self.feed.append(dict(status))
+    def publish_feed(self, shard: Shard, status: FeedStatus) -> None:
+        self.feed.append(status)
 
     def last_funding(self) -> dict[str, LastFunding]:
         told = [(name, LastFunding.of(quote)) for quotes in self.published for name, quote in quotes.items()]
@@ -155,13 +160,14 @@ class Scene:
         stores: dict[str, MemoryStore] | None = None,
         at_ms: int = 0,
         quotes: MemoryQuotes | None = None,
+        shard: Shard = WHOLE,
     ) -> None:
         self.desk = used or desk()
         self.stores = stores or {each.prefix: MemoryStore() for each in self.desk.strategies}
         self.clock = EventClock(START_US + at_ms * 1000)
         self.quotes = quotes or MemoryQuotes()
         self.commands = MemoryCommands()
-        self.engine = Engine(self.desk, self.stores, self.quotes, self.commands, self.clock)
+        self.engine = Engine(self.desk, self.stores, self.quotes, self.commands, self.clock, shard)
         self.engine.start(START_US + at_ms * 1000)
         self._print_id = 0
 

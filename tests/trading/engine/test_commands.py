@@ -3,6 +3,7 @@
 from tests.trading.engine.scene import ALPHA, BETA, D, Scene, us
 from trading.domain.events import FeedGap
 from trading.domain.trades import TradeStatus
+from trading.stores.market_store import FeedStatus
 
 
 def active() -> Scene:
@@ -79,26 +80,26 @@ def test_the_feed_status_tells_the_rate_of_messages() -> None:
         scene.top(1000 + number, ALPHA, "49990.0", "50000.0")
     scene.clock.move_to(us(2000))
     scene.engine.publish_feed("test")
-    assert scene.quotes.feed[-1] == {
-        "name": "test",
-        "event_us": us(1029),
-        "received_us": us(2000),
-        "messages": 30,
-        "rate_per_second": 15.0,  # 30 messages in 2 s
-        "troubles": "{}",
-        "feed_troubles": "[]",
-    }
+    assert scene.quotes.feed[-1] == FeedStatus(
+        name="test",
+        at_us=us(2000),
+        event_us=us(1029),
+        received_us=us(2000),
+        messages=30,
+        rate_per_second=15.0,  # 30 messages in 2 s
+        instruments=2,
+    )
     scene.clock.move_to(us(3000))
     scene.engine.publish_feed("test")
-    assert scene.quotes.feed[-1]["received_us"] == us(2000)  # nothing has come since
+    assert scene.quotes.feed[-1].received_us == us(2000)  # nothing has come since
 
 
 def test_the_feed_status_names_a_portfolio_that_does_not_trade() -> None:
     scene = Scene()
     scene.engine.portfolios["strategy"].halt("strategy:portfolio:state has moved")
     scene.engine.publish_feed("test", ["okx is away"])
-    assert scene.quotes.feed[-1]["feed_troubles"] == '["okx is away"]'
-    assert scene.quotes.feed[-1]["troubles"] == '{"strategy":"strategy:portfolio:state has moved"}'
+    assert scene.quotes.feed[-1].feed_troubles == ["okx is away"]
+    assert scene.quotes.feed[-1].troubles == {"strategy": "strategy:portfolio:state has moved"}
 
 
 def test_nothing_is_entered_after_a_gap_before_the_book_is_known_again() -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from trading.domain.shards import Shard
 from trading.stores import keys
 from trading.stores.command_store import Command, CommandStore
 from trading.stores.errors import WireError
-from trading.stores.market_store import LastFunding, MarketQuote, MarketStore
+from trading.stores.market_store import FeedStatus, LastFunding, MarketQuote, MarketStore
 
 D = Decimal
 QUOTE = MarketQuote(
@@ -50,11 +51,18 @@ def test_an_unreadable_quote_is_named(redis_client: Any) -> None:
         store.quotes()
 
 
-def test_the_feeds_status_is_kept(redis_client: Any) -> None:
+def test_the_feed_status_of_each_shard_is_kept(redis_client: Any) -> None:
     store = MarketStore(redis_client)
-    assert store.feed() == {}
-    store.publish_feed({"name": "synthetic", "event_us": 17, "rate_per_second": 310.2})
-    assert store.feed() == {"name": "synthetic", "event_us": "17", "rate_per_second": "310.2"}
+    assert store.feeds() == {}
+    first = FeedStatus(name="synthetic", event_us=17, rate_per_second=310.2, troubles={"strategy": "halted"})
+    second = FeedStatus(name="synthetic", feed_troubles=["okx is away"])
+    store.publish_feed(Shard(0, 2), second)
+    store.publish_feed(Shard(0, 2), first)
+    store.publish_feed(Shard(1, 2), second)
+    assert store.feeds() == {Shard(0, 2): first, Shard(1, 2): second}
+    redis_client.hset(keys.FEEDS, "7/2", b"{}")
+    with pytest.raises(WireError, match="paperdesk:feeds: shard '7/2' is no part of a whole"):
+        store.feeds()
 
 
 def test_commands_are_read_in_order_until_they_are_acknowledged(redis_client: Any) -> None:
