@@ -17,8 +17,10 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from paperdesk.tables import TABLES
+from trading.domain.shards import WHOLE, Shard
 from trading.engine.clock import SystemClock
 from trading.engine.watch import Watch
+from trading.stores import keys
 from trading.stores.command_store import CommandStore
 from trading.stores.connection import LOST
 from trading.stores.desk_store import DeskStore
@@ -102,9 +104,15 @@ def lease(name: str, owner: str = "") -> Lease:
     return Lease(redis_client(), name, owner or owner_name())
 
 
-def portfolio_store(prefix: str, lease: Lease | None = None) -> PortfolioStore:
-    """The engine's store of one portfolio. Without a lease only a replay may write it."""
-    return PortfolioStore(redis_client(), prefix, outbox(), lease)
+def engine_lease(shard: Shard) -> Lease:
+    """The lease of an engine shard, which no engine of another division holds beside it."""
+    rivals = [keys.engine_lease(rival) for rival in shard.rivals]
+    return Lease(redis_client(), keys.engine_lease(shard), owner_name(), rivals=rivals)
+
+
+def portfolio_store(prefix: str, lease: Lease | None = None, shard: Shard = WHOLE) -> PortfolioStore:
+    """An engine shard's store of one portfolio. Without a lease only a replay may write it."""
+    return PortfolioStore(redis_client(), prefix, outbox(), lease, shard)
 
 
 def monitor_store(prefix: str, lease: Lease | None = None) -> MonitorStore:

@@ -15,6 +15,7 @@ from redis import Redis
 from paperdesk.tables import TABLES
 from tests.trading.engine.test_runner import wait_until
 from trading import settings_watch
+from trading.domain.shards import WHOLE
 from trading.engine.clock import SystemClock
 from trading.engine.patience import Patience
 from trading.engine.pick_up import PickUp
@@ -58,12 +59,12 @@ class Running:
         )
         self.runner = Runner(
             self.pick_up,
-            lambda: open_feed("synthetic", self.pick_up.desk, clock, 300.0),
+            lambda: open_feed("synthetic", self.pick_up.feed_desk, clock, 300.0),
             stores,
             Patience(lease, self.stopping),
             clock,
             self.stopping,
-            "0/1",
+            WHOLE,
         )
         self.thread = threading.Thread(target=self.runner.run)
         self.thread.start()

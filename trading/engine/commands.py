@@ -1,13 +1,13 @@
 """What monitor, API and admin ask of the engine. Source: ruling 17.
 
-A command that has expired, that names another shard's portfolio, or whose trade is not Active is acknowledged and
-nothing else: commands may be sent twice and read twice. Among those that have come in together a person's go first
-(ruling 12).
+A command that has expired or whose trade is not Active is acknowledged and nothing else: commands may be sent twice
+and read twice. What concerns another engine shard's trade is left to it, in silence: each reads all commands, from its
+own position on. Among those that have come in together a person's go first (ruling 12).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -16,6 +16,7 @@ from trading.domain.trades import ExitReason
 from trading.stores.command_store import EXIT, Command
 
 CloseTrade = Callable[[str, str, str], bool]  # (prefix, trade id, reason)
+IsOurs = Callable[[str, str], bool]  # (prefix, trade id)
 
 logger = structlog.get_logger(__name__)
 
@@ -33,15 +34,15 @@ class CommandSource(Protocol):
 class Commands:
     """The commands of one engine shard."""
 
-    def __init__(self, source: CommandSource, shard: str, prefixes: Collection[str]) -> None:
+    def __init__(self, source: CommandSource, shard: str, is_ours: IsOurs) -> None:
         self._source = source
         self._shard = shard
-        self._prefixes = prefixes  # grows when a portfolio joins
+        self._is_ours = is_ours
 
     def carry_out(self, close_trade: CloseTrade, now_us: int) -> int:
         """Carries out what has come in; returns how many trades it sent exits for. Raises RedisAway."""
         commands = self._source.read(self._shard)
-        mine = [command for command in commands if command.prefix in self._prefixes]
+        mine = [each for each in commands if each.kind != EXIT or self._is_ours(each.prefix, each.trade_id)]
         mine.sort(key=lambda command: command.reason != ExitReason.MANUAL)
         closed = sum(self._obey(command, close_trade, now_us) for command in mine)
         if commands:

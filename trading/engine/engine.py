@@ -2,7 +2,7 @@
 
 It is driven from outside by `on_event`, `on_time` and `on_commands`, and knows no other time than theirs: `now_us` is
 the latest event time or deadline seen and never goes back. Before an event its due timers run. The same calls make
-the same transitions.
+the same transitions. Of a desk that is divided it knows the markets and the trades of its own shard only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 
 from trading.domain.events import BookDiff, BookSnapshot, FeedGap, FundingRate, MarketEvent, Print, TopOfBook
 from trading.domain.orders import Order
+from trading.domain.shards import WHOLE, Shard
 from trading.domain.strategy import Desk, Strategy
 from trading.domain.trades import Trade, TradeStatus
 from trading.domain.units import MICROSECONDS
@@ -28,16 +29,17 @@ from trading.engine.latency import DeclaredLatency, Latency
 from trading.engine.leg_outs import LegOuts
 from trading.engine.markets import Market, markets_of
 from trading.engine.paper_exchange import PaperExchange
-from trading.engine.portfolio import NOT_LOADED, SWITCHED_OFF, Listener, Portfolio, TransitionStore
+from trading.engine.portfolio import NOT_LOADED, SWITCHED_OFF, Listener, Portfolio
 from trading.engine.publication import Publication, QuoteStore
 from trading.engine.recovery import Recovery
 from trading.engine.settlements import Settlements
+from trading.engine.sharing import Share
 from trading.engine.signals import pair_signals
 from trading.engine.timers import Timers
 from trading.engine.witnesses import end_all
-from trading.stores.errors import StepConflict, StepRefused, WireError
+from trading.stores.errors import StateMoved, StepConflict, StepRefused, WireError
+from trading.stores.transition import TransitionStore
 
-WHOLE = "0/1"  # the only shard of a desk that is not divided
 OVERSLEPT_US = 600 * MICROSECONDS  # a machine that slept for a night does not catch up on its samples
 
 
@@ -49,7 +51,7 @@ class Engine:
     """All portfolios of a desk on one stream of events.
 
     `stores` has one per strategy prefix. `clock` tells when a command has expired and a quote is old; trading goes by
-    event time alone. `shard` is the name under which commands are acknowledged.
+    event time alone. `desk` is the whole one, `shard` the part of it that is run.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class Engine:
         market_store: QuoteStore,
         command_store: CommandSource,
         clock: Clock,
-        shard: str = WHOLE,
+        shard: Shard = WHOLE,
         latency: Latency | None = None,
         listener: Listener = _ignore,
     ) -> None:
@@ -67,14 +69,15 @@ class Engine:
         self.event_us = 0
         self._aim_us = 0  # where the timers that run now will have brought `now_us`
         self.messages = 0
-        self.markets = markets_of(desk)
+        self._share = Share(desk, shard)
+        self.markets = markets_of(shard.part_of(desk))
         self._listener = listener
         self._latency = latency or DeclaredLatency(desk.seed)
         self._store_of = stores.__getitem__
         self.portfolios = {each.prefix: self._new_portfolio(each) for each in desk.strategies}
         self._clock = clock
-        self._commands = Commands(command_store, shard, self.portfolios)
-        self._publication = Publication(market_store, self.markets.values())
+        self._commands = Commands(command_store, str(shard), self.has_trade)
+        self._publication = Publication(market_store, self.markets.values(), shard)
         self._timers = Timers()
         self._timers.at(0, timers.SAMPLE, "", self._begin_sampling)
         self._signals = pair_signals(self.portfolios.values(), self.markets)
@@ -128,7 +131,8 @@ class Engine:
 
         Raises LeaseLost and RedisAway: then it may be called again.
         """
-        for name, market in markets_of(desk).items():
+        self._share.desk = desk
+        for name, market in markets_of(self._share.shard.part_of(desk)).items():
             known = self.markets.setdefault(name, market)
             known.retune(market.instrument, market.venue)
         for strategy in desk.strategies:
@@ -149,7 +153,7 @@ class Engine:
 
     def _new_portfolio(self, strategy: Strategy) -> Portfolio:
         store = self._store_of(strategy.prefix)
-        return Portfolio(strategy, store, self.markets, self._latency, self._transition_made)
+        return Portfolio(strategy, store, self.markets, self._latency, self._share, self._transition_made)
 
     def on_event(self, event: MarketEvent) -> None:
         """Takes in one market event, after the timers that are due by its time."""
@@ -164,6 +168,19 @@ class Engine:
     def on_time(self, now_us: int) -> None:
         """Runs the timers that are due; time may pass without events."""
         self._reach(now_us)
+
+    def catch_up(self) -> None:
+        """Takes in what the other shards have made of the portfolios. Raises LeaseLost and RedisAway."""
+        for portfolio in () if self._share.is_whole else self.portfolios.values():
+            if not portfolio.halted:
+                try:
+                    portfolio.catch_up()
+                except StateMoved as error:
+                    portfolio.halt(str(error))
+
+    def has_trade(self, prefix: str, trade_id: str) -> bool:
+        """Whether it is an open trade of this engine."""
+        return prefix in self.portfolios and trade_id in self.portfolios[prefix].trades
 
     def on_commands(self) -> int:
         """Carries out the commands that have come in; returns how many exits were sent. Raises RedisAway."""

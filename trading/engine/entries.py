@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-from trading.domain.errors import InsufficientCapital
+from trading.domain.errors import InsufficientCapital, PortfolioFull
 from trading.domain.funding import delta_8h
 from trading.domain.orders import Leg, Order, Role
 from trading.domain.spread import FeeRates, Projection, project, spread_bps, trade_size
@@ -56,7 +56,7 @@ class Entries:
         portfolio = watcher.portfolio
         try:
             stored = portfolio.put(trade, now_us)
-        except InsufficientCapital:
+        except (InsufficientCapital, PortfolioFull):
             return None
         if stored is None:
             return None
@@ -107,13 +107,13 @@ class Entries:
         portfolio.block(key, (trade.exit_us or 0) + known_us + cooldown_us(portfolio))
 
     def _new_trade(self, watcher: Watcher, plan: EntryPlan, now_us: int) -> Trade:
-        strategy, long, short = watcher.strategy, watcher.long, watcher.short
+        portfolio, strategy, long, short = watcher.portfolio, watcher.strategy, watcher.long, watcher.short
         long_price, short_price = plan.price(Leg.LONG), plan.price(Leg.SHORT)
         steps = (long.instrument.lot_step, short.instrument.lot_step)
-        position_size_usd = watcher.portfolio.position_size_usd
+        position_size_usd = portfolio.position_size_usd
         quantity = trade_size(position_size_usd, long_price, short_price, *steps)
         projection = projected(watcher, plan, quantity, now_us)
-        trade_id = identity.trade_id(self._seed, strategy.prefix, watcher.portfolio.state)
+        trade_id = identity.trade_id(self._seed, strategy.prefix, portfolio.state, portfolio.share.shard)
         return Trade(
             id=trade_id,
             portfolio=strategy.prefix,
@@ -144,7 +144,7 @@ def has_room(watcher: Watcher, now_us: int) -> bool:
         and portfolio.halted is None
         and portfolio.entries_stopped is None
         and now_us >= portfolio.blocked_until_us.get(watcher.key, 0)
-        and len(portfolio.trades) < strategy.trades_open_max
+        and not portfolio.is_full
         and portfolio.open_by_pair.get(watcher.key, 0) < strategy.trades_open_per_pair_max
         and portfolio.state.available_capital >= portfolio.position_size_usd > 0
     )

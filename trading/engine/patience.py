@@ -15,10 +15,9 @@ import structlog
 
 from trading.domain.portfolio import PortfolioState
 from trading.domain.trades import Trade
-from trading.engine.portfolio import TransitionStore
 from trading.stores.connection import answering
 from trading.stores.errors import LeaseHeld, LeaseLost, RedisAway
-from trading.stores.transition import Transition
+from trading.stores.transition import Transition, TransitionStore
 
 PAUSE_SECONDS_FIRST = 0.05
 PAUSE_SECONDS_MAX = 1.0
@@ -132,11 +131,15 @@ class PatientStore:
         """Writes one transition; the operation id makes a repetition harmless."""
         return self._patience.until_answered(lambda: self._store.commit(transition))
 
+    def refresh(self) -> PortfolioState:
+        """The state as it is now."""
+        return self._patience.until_answered(self._store.refresh)
+
     def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
         """Writes queue progress."""
         written = tuple(trades)
         self._patience.until_answered(lambda: self._store.checkpoint(written, progress))
 
-    def last_checkpoint(self) -> dict[str, Any] | None:
-        """The progress written last."""
-        return self._patience.until_answered(self._store.last_checkpoint)
+    def last_checkpoints(self) -> dict[str, dict[str, Any]]:
+        """The progress that each engine shard wrote last."""
+        return self._patience.until_answered(self._store.last_checkpoints)

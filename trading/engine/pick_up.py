@@ -40,7 +40,8 @@ class Retunable(Protocol):
 class PickUp:
     """The settings of one engine process.
 
-    `newest` is the whole desk as it is wanted, `part` what of it this shard runs, `publish` tells what is in force.
+    `newest` is the whole desk as it is wanted, `part` what of it this shard's feed delivers, `publish` tells what is in
+    force.
     """
 
     def __init__(
@@ -55,8 +56,8 @@ class PickUp:
         self.in_force = InForce(version=self._wanted.version, source=self._wanted.source)
 
     @property
-    def desk(self) -> Desk:
-        """What this shard runs on now."""
+    def feed_desk(self) -> Desk:
+        """What the feed is opened for now."""
         return self._part(self.whole)
 
     def begin(self, now_us: int) -> None:
@@ -84,16 +85,14 @@ class PickUp:
     def _take_in(self, engine: Retunable, newest: VersionedDesk, now_us: int) -> bool:
         try:
             wanted, waiting = without_those_in_use(self.whole, newest.desk, set(engine.instruments_in_use()))
-            part = self._part(wanted)
         except ConfigurationError as error:
             wanted, waiting = self.whole, {"desk": str(error)}
-            part = self.desk
         if newest.version == self.in_force.version and waiting == self.in_force.waiting:
             return False
         before = dict(keyed(self.whole))
         changed = [key for key, settings in keyed(wanted) if before.get(key) != settings]
-        reopens = wanted.instruments != self.whole.instruments  # the feed delivers what it was opened for
-        engine.retune(part)
+        reopens = self._part(wanted).instruments != self.feed_desk.instruments  # it delivers what it was opened for
+        engine.retune(wanted)
         self.whole = wanted
         since_us = {key: self.in_force.since_us.get(key, now_us) for key, _ in keyed(wanted)}
         since_us |= dict.fromkeys(changed, now_us)

@@ -1,37 +1,37 @@
 """One portfolio at run time: its state, open trades and working orders, and the one way in which they change.
 
 Invariants: every durable change is one `store.commit(Transition)`; memory changes only after it was written. A record
-that somebody else moved stops the portfolio (`halted` says why) until it is loaded again; nothing is guessed.
+that somebody else moved stops the portfolio (`halted` says why) until it is loaded again; nothing is guessed. The state
+alone may be moved by other engine shards (`sharing`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Protocol
 
 import msgspec
 
-from trading.domain.errors import ConservationBroken
+from trading.domain.errors import ConservationBroken, PortfolioFull
 from trading.domain.evidence import OrderFill, fill_between
 from trading.domain.funding import FundingPayment, booked
-from trading.domain.orders import Leg, Order, OrderStatus
+from trading.domain.orders import Leg, Order
 from trading.domain.outcome import metrics_of, result_of
-from trading.domain.pnl import fees_of
 from trading.domain.portfolio import PortfolioState
 from trading.domain.shadow import ShadowFill
 from trading.domain.strategy import Strategy
 from trading.domain.trades import Trade, TradeStatus
-from trading.domain.units import ZERO
 from trading.domain.witness import Witness
+from trading.engine.accounts import changed_orders, departure, other_capital, state_after, unaccounted
 from trading.engine.funding_due import funding_due
 from trading.engine.latency import Latency
 from trading.engine.lifecycle import Cause, settled
 from trading.engine.markets import Market
+from trading.engine.sharing import ATTEMPTS_MAX, Share
 from trading.engine.witnesses import forget
 from trading.engine.working import Working
-from trading.stores.errors import StateMoved, StepConflict, StepRefused
-from trading.stores.transition import Transition
+from trading.stores.errors import PortfolioMoved, StateMoved, StepConflict, StepRefused
+from trading.stores.transition import Transition, TransitionStore
 
 ENGINE = "engine"
 NOT_LOADED = "not loaded yet"
@@ -41,27 +41,8 @@ Listener = Callable[[str, Trade | None, Trade], None]  # (prefix, before, after)
 PairKey = tuple[str, str]  # instrument ids, long and short
 
 
-class TransitionStore(Protocol):
-    """Where a portfolio is kept; see `trading.stores.portfolio_store`."""
-
-    def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
-        """State and open trades."""
-
-    def create(self, state: PortfolioState, name: str = "") -> None:
-        """Writes the first state of a portfolio, under this name."""
-
-    def commit(self, transition: Transition) -> list[str]:
-        """Writes one transition."""
-
-    def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
-        """Writes queue progress."""
-
-    def last_checkpoint(self) -> dict[str, Any] | None:
-        """The progress written last."""
-
-
 class Portfolio:
-    """The portfolio of one strategy."""
+    """The portfolio of one strategy, with the trades that are this engine's."""
 
     def __init__(
         self,
@@ -69,12 +50,14 @@ class Portfolio:
         store: TransitionStore,
         markets: Mapping[str, Market],
         latency: Latency,
+        share: Share,
         listener: Listener = lambda prefix, before, after: None,
     ) -> None:
         self.strategy = strategy
         self.prefix = strategy.prefix
         self.store = store
         self.markets = markets
+        self.share = share
         self._latency = latency
         self.state = PortfolioState.new(strategy.starting_capital, 0, strategy.capital_mode)
         self.trades: dict[str, Trade] = {}
@@ -104,18 +87,33 @@ class Portfolio:
             self.halted = SWITCHED_OFF
             return
         if state is None:
-            strategy = self.strategy
-            state = PortfolioState.new(strategy.starting_capital, now_us, strategy.capital_mode)
-            self.store.create(state, strategy.name)
+            state, trades = self._begun(now_us)
         self.state = state
-        self.trades = {trade.id: trade for trade in trades.values() if trade.origin == ENGINE and trade.is_open}
+        self.trades = {
+            trade.id: trade
+            for trade in trades.values()
+            if trade.origin == ENGINE and trade.is_open and self.share.has(trade)
+        }
         self.working, self.causes, self.open_by_pair = {}, {}, {}
-        forget(self, self.store.last_checkpoint())
+        forget(self, self.store.last_checkpoints())
         self.followers, self.unequal_since_us, self.cancelling = {}, {}, set()
         for trade in self.trades.values():
             self._count(trade, 1)
         self.entries_stopped = unaccounted(state, trades.values()) or other_capital(state, self.strategy)
         self.halted = None
+
+    def _begun(self, now_us: int) -> tuple[PortfolioState, dict[str, Trade]]:
+        """The portfolio's first state, which another engine shard may write at the same instant."""
+        strategy = self.strategy
+        first = PortfolioState.new(strategy.starting_capital, now_us, strategy.capital_mode)
+        try:
+            self.store.create(first, strategy.name)
+        except StepConflict:
+            state, trades = self.store.load()
+            if state is None:
+                raise
+            return state, trades
+        return first, {}
 
     @property
     def trouble(self) -> str | None:
@@ -144,7 +142,7 @@ class Portfolio:
         all that the trade is due.
 
         Returns the trade as written, in the state that its orders ask for, or None when the portfolio is halted now.
-        Raises LeaseLost, RedisAway and, before anything is written, InsufficientCapital.
+        Raises LeaseLost, RedisAway and, before anything is written, InsufficientCapital and PortfolioFull.
         """
         before = self.trades.get(trade.id)
         if funding is None:
@@ -154,8 +152,7 @@ class Portfolio:
         trade = settled(trade, self.causes.get(trade.id), at_us)
         trade = msgspec.structs.replace(trade, version=before.version + 1 if before else 1)
         try:
-            state = state_after(self.state, before, trade)
-            self.store.commit(self._transition(before, trade, state, at_us, funding))
+            state = self._write(before, trade, at_us, funding)
         except (ConservationBroken, StateMoved, StepConflict, StepRefused) as error:
             self.halt(str(error))
             return None
@@ -164,6 +161,36 @@ class Portfolio:
         self._keep(before, trade)
         self._listener(self.prefix, before, trade)
         return trade
+
+    def _write(
+        self, before: Trade | None, trade: Trade, at_us: int, funding: tuple[FundingPayment, ...]
+    ) -> PortfolioState:
+        """Writes the step on the state that is known, and on newer ones while other engine shards move it on."""
+        for lost in range(ATTEMPTS_MAX):
+            state = state_after(self.state, before, trade)
+            try:
+                self.store.commit(self._transition(before, trade, state, at_us, funding))
+            except PortfolioMoved:
+                if self.share.is_whole:
+                    raise
+            else:
+                return state
+            self.share.pause(lost)
+            self.catch_up()
+            if before is None and self.is_full:
+                raise PortfolioFull(f"portfolio {self.prefix} has {len(self.state.active_trades)} open trades already")
+        raise StateMoved(f"{self.prefix}: the state was moved by other shards {ATTEMPTS_MAX} times in a row")
+
+    def catch_up(self) -> None:
+        """Takes in what other engine shards have made of the state.
+
+        Raises StateMoved if that is nothing that they do, LeaseLost and RedisAway.
+        """
+        now = self.store.refresh()
+        reason = None if now == self.state else departure(self.state, now, self.trades.keys())
+        if reason is not None:
+            raise StateMoved(f"another program changed the state of portfolio {self.prefix}: {reason}")
+        self.state = now
 
     def _transition(
         self,
@@ -214,6 +241,11 @@ class Portfolio:
         return self._latency.order_us(venue, order.id) + self._latency.response_us(venue, order.id)
 
     @property
+    def is_full(self) -> bool:
+        """Whether no more trades may be opened, those of other engine shards counted too."""
+        return len(self.state.active_trades) >= self.strategy.trades_open_max
+
+    @property
     def position_size_usd(self) -> Decimal:
         """What the next trade reserves; scaled by what is owned if the portfolio compounds."""
         return self.state.scaled(self.strategy.position_size_usd)
@@ -254,40 +286,3 @@ class Portfolio:
 def pair_of(trade: Trade) -> PairKey:
     """The instruments of a trade's legs."""
     return (trade.long_order.instrument, trade.short_order.instrument)
-
-
-def unaccounted(state: PortfolioState, trades: Iterable[Trade]) -> str | None:
-    """Why the open trades do not add up to what the state has reserved for them, or None. Source: ruling 22."""
-    reserved = sum((trade.position_size_usd for trade in trades if trade.is_open), ZERO)
-    if reserved == state.total_open_positions:
-        return None
-    return f"open trades hold {reserved} USD, the portfolio's state says {state.total_open_positions} USD"
-
-
-def other_capital(state: PortfolioState, strategy: Strategy) -> str | None:
-    """Why a portfolio that has begun does not suit the capital settings of its strategy, or None."""
-    for name in ("capital_mode", "starting_capital"):
-        begun, wanted = getattr(state, name), getattr(strategy, name)
-        if begun != wanted:
-            return f"strategy {strategy.prefix}: {name} is {wanted}, but the portfolio has begun with {begun}"
-    return None
-
-
-def state_after(state: PortfolioState, before: Trade | None, trade: Trade) -> PortfolioState:
-    """The portfolio's state after a trade went from `before` to `trade`; the same object where nothing changes."""
-    if before is None:
-        state = state.opened(trade)
-    if trade.leg_out is not None and (before is None or before.leg_out is None):
-        state = state.legged_out(trade.leg_out.occurred_us, trade.leg_out.hedge_loss or ZERO)
-    if trade.status is TradeStatus.CLOSED:
-        state = state.closed(trade, fees_of(trade), trade.funding_long_usd + trade.funding_short_usd)
-    return state
-
-
-def changed_orders(before: Trade | None, trade: Trade) -> list[Order]:
-    """The orders that ended in this transition, and those that it filled in part: each has a new result."""
-    known = {order.id: (order.filled_quantity, order.status) for order in before.all_orders} if before else {}
-    untouched = (ZERO, OrderStatus.PENDING)
-    return [
-        order for order in trade.all_orders if (order.filled_quantity, order.status) != known.get(order.id, untouched)
-    ]

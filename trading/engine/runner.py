@@ -2,7 +2,8 @@
 
     take the lease -> load -> (poll the feed, timers, commands, quotes, settings, checkpoint, renew) ... -> stop
 
-A second engine of the same shard waits for the lease and says so. What is written goes through `patience`; what is
+A second engine of the same shard waits for the lease and says so, and so does one of another division while this one is
+at work (`0/2` beside `0/1`). What is written goes through `patience`; what is
 merely shown (quotes, the feed's status) is skipped while Redis is away.
 """
 
@@ -16,6 +17,7 @@ import msgspec
 import structlog
 
 from trading.domain.events import FeedGap, MarketEvent
+from trading.domain.shards import Shard
 from trading.domain.trades import Trade
 from trading.domain.units import MICROSECONDS
 from trading.engine.clock import Clock
@@ -23,10 +25,10 @@ from trading.engine.commands import CommandSource
 from trading.engine.engine import Engine
 from trading.engine.patience import Patience, PatientStore
 from trading.engine.pick_up import PickUp
-from trading.engine.portfolio import TransitionStore
 from trading.engine.publication import QuoteStore
 from trading.market.errors import MarketError
 from trading.stores.errors import LeaseHeld, LeaseLost, RedisAway
+from trading.stores.transition import TransitionStore
 
 POLL_SECONDS = 0.02
 REST_SECONDS = 0.01  # between two polls: events come in batches, which halves the cost of a busy feed
@@ -35,6 +37,7 @@ SAY_AGAIN_US = 30 * MICROSECONDS  # how often an engine without a lease says tha
 SKIP_US = 1 * MICROSECONDS  # how long what is merely shown is left alone after Redis was away
 
 COMMANDS_EVERY_US = 50_000
+CATCH_UP_EVERY_US = 100_000  # with what other shards have made of the portfolios
 QUOTES_EVERY_US = 100_000
 FEED_EVERY_US = 250_000
 CHECKPOINT_EVERY_US = 250_000
@@ -118,7 +121,7 @@ class Runner:
         patience: Patience,
         clock: Clock,
         stopping: threading.Event,
-        shard: str,
+        shard: Shard,
         grace_us: int = 0,
     ) -> None:
         self._settings = settings
@@ -147,7 +150,7 @@ class Runner:
         engine = self._engine
         portfolios = engine.portfolios.values() if engine else ()
         return {
-            "shard": self._shard,
+            "shard": str(self._shard),
             "messages": engine.messages if engine else 0,
             "transitions": self._transitions,
             "portfolios": {
@@ -196,7 +199,9 @@ class Runner:
             feed = self._open_feed()
             try:
                 engine.start(self._clock.now_us())
-                logger.info("engine_started", feed=feed.name, **self._brief(engine))
+                logger.info("engine_started", shard=str(self._shard), feed=feed.name, **self._brief(engine))
+                if not engine.markets:
+                    logger.warning("shard_is_idle", shard=str(self._shard), reason="no instrument falls to it")
                 while not self._stopping.is_set():
                     self._loop(engine, feed)
                     feed = self._opened_anew(engine, feed)
@@ -220,7 +225,7 @@ class Runner:
 
     def _new_engine(self) -> Engine:
         return Engine(
-            self._settings.desk,
+            self._settings.whole,
             PatientStores(self._stores, self._patience),
             self._stores.market,
             self._stores.command,
@@ -246,6 +251,7 @@ class Runner:
         return [
             Job(LEASE_EVERY_US, self._patience.renew_lease, may_skip=True),
             Job(COMMANDS_EVERY_US, engine.on_commands, may_skip=True),
+            Job(CATCH_UP_EVERY_US, engine.catch_up),
             Job(QUOTES_EVERY_US, engine.publish, may_skip=True),
             Job(FEED_EVERY_US, lambda: engine.publish_feed(feed.name, feed.troubles.values()), may_skip=True),
             Job(SETTINGS_EVERY_US, lambda: self._pick_up(engine), may_skip=True),

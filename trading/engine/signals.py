@@ -130,14 +130,16 @@ class PairSignal:
 def pair_signals(
     portfolios: Iterable[Portfolio], markets: dict[str, Market], before: Iterable[PairSignal] = ()
 ) -> list[PairSignal]:
-    """One signal per pair that any strategy trades, hung into the markets of both its legs, in place of those of
-    before, whose baselines go on."""
+    """One signal per pair of these markets that any strategy trades, hung into the markets of both its legs, in place
+    of those of before, whose baselines go on."""
     known = {(watcher.portfolio.prefix, watcher.key): watcher for signal in before for watcher in signal.watchers}
     for market in markets.values():
         market.signals.clear()
     signals: dict[Pair, PairSignal] = {}
     for portfolio in portfolios:
         for pair in portfolio.strategy.pairs:
+            if pair.long not in markets:
+                continue  # another engine shard's; it has both legs
             long, short = markets[pair.long], markets[pair.short]
             if pair not in signals:
                 signals[pair] = PairSignal(long, short)

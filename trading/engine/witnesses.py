@@ -8,7 +8,7 @@ What has been watched to its end waits in its portfolio for the next step (`Port
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ import structlog
 
 from trading.domain.events import Print
 from trading.domain.orders import Side
+from trading.domain.shards import Shard
 from trading.domain.units import MICROSECONDS
 from trading.domain.witness import Witness, witness_of
 from trading.engine import timers
@@ -124,22 +125,42 @@ def end_all(portfolio: Portfolio, at_us: int) -> None:
     portfolio.write_finished(at_us)
 
 
-def forget(portfolio: Portfolio, progress: Mapping[str, Any] | None) -> None:
-    """Begins anew with what a checkpoint says: an order that rests again goes on with its witness, and what the shadows
-    had come to by then is written, because nobody has seen the prints since."""
+def forget(portfolio: Portfolio, checkpoints: Mapping[str, Mapping[str, Any]]) -> None:
+    """Begins anew with what the checkpoints say: an order that rests again goes on with its witness, and what the
+    shadows had come to by then is written, because nobody has seen the prints since."""
     for witness in portfolio.witnesses.values():
         portfolio.markets[f"{witness.exchange}:{witness.symbol}"].watched.remove(witness)
-    kept = witnesses_of(progress)
     portfolio.witnesses = {}
-    portfolio.left_behind = {witness.order_id: witness for witness in kept}
-    at_us = int(progress["at_us"]) if progress and kept else 0
-    portfolio.finished = [witness.shadow_fill(at_us) for witness in kept]
+    kept = kept_witnesses(checkpoints, portfolio.share.shard, portfolio.markets)
+    portfolio.left_behind = {order_id: witness for order_id, (witness, _) in kept.items()}
+    portfolio.finished = [witness.shadow_fill(at_us) for witness, at_us in kept.values()]
 
 
-def witnesses_of(progress: Mapping[str, Any] | None) -> list[Witness]:
+def kept_witnesses(
+    checkpoints: Mapping[str, Mapping[str, Any]], shard: Shard, instruments: Collection[str]
+) -> dict[str, tuple[Witness, int]]:
+    """The witnesses that an engine shard takes over, by order, each with the time of its checkpoint: those of its own
+    last one, and where the desk was divided otherwise since, those that fall to it now."""
+    own_us = at_us_of(checkpoints.get(str(shard), {}))
+    kept: dict[str, tuple[Witness, int]] = {}
+    for name, progress in sorted(checkpoints.items(), key=lambda each: at_us_of(each[1])):
+        at_us, is_own = at_us_of(progress), name == str(shard)
+        if is_own or (name.partition("/")[2] != str(shard.count) and at_us > own_us):
+            for witness in witnesses_of(progress):
+                if is_own or f"{witness.exchange}:{witness.symbol}" in instruments:
+                    kept[witness.order_id] = witness, at_us
+    return kept
+
+
+def at_us_of(progress: Mapping[str, Any]) -> int:
+    """When a checkpoint was written."""
+    return int(progress.get("at_us", 0))
+
+
+def witnesses_of(progress: Mapping[str, Any]) -> list[Witness]:
     """The witnesses in a checkpoint; none, and a warning, where an earlier version wrote them otherwise."""
     try:
-        return msgspec.convert((progress or {}).get("witnesses", []), type=list[Witness])
+        return msgspec.convert(progress.get("witnesses", []), type=list[Witness])
     except msgspec.ValidationError as error:
         logger.warning("witnesses_unreadable", error=str(error))
         return []

@@ -43,6 +43,11 @@ class StateMoved(StoreError):
     """Another program changed something that the engine relies on; the transition was not written."""
 
 
+class PortfolioMoved(StateMoved):
+    """The portfolio's state is another one, and the trades of the transition are not: another engine shard may have
+    traded in the same portfolio. Nothing was written."""
+
+
 class WireError(StoreError):
     """A record on a documented key cannot be read: the sentence names key, field and value."""
 

@@ -17,6 +17,7 @@ from redis.exceptions import ResponseError
 
 from trading.domain.metrics import portfolio_metrics
 from trading.domain.portfolio import PortfolioState
+from trading.domain.shards import WHOLE, Shard
 from trading.domain.trades import Trade
 from trading.domain.units import text_of
 from trading.stores import keys, wire
@@ -25,39 +26,53 @@ from trading.stores.errors import StateMoved, StepConflict, WireError
 from trading.stores.held import Held, HeldTrade, Surroundings
 from trading.stores.keys import PortfolioKeys
 from trading.stores.lease import Lease
-from trading.stores.merge import adopt_annotations, was_applied
+from trading.stores.merge import adopt_annotations, decoded_state, present, was_applied
 from trading.stores.outbox import Outbox
 from trading.stores.step import Step, StepRunner
 from trading.stores.transition import Transition
 from trading.stores.transition_step import TransitionStep
 
 MERGES_MAX = 8  # other programs annotate a record now and then; one that always does is a fault to be seen
+READS_MAX = 20  # of a portfolio in which other engine shards open and close trades meanwhile
 
 
 class PortfolioStore:
-    """The records of one portfolio. Only the engine that holds `lease` writes them; None: a replay of its own."""
+    """The records of one portfolio. Only an engine that holds its `lease` writes them; None: a replay of its own.
+    `shard` is the name under which its checkpoints are kept."""
 
-    def __init__(self, client: Redis, prefix: str, outbox: Outbox, lease: Lease | None = None) -> None:
+    def __init__(
+        self, client: Redis, prefix: str, outbox: Outbox, lease: Lease | None = None, shard: Shard = WHOLE
+    ) -> None:
         self.keys = PortfolioKeys(prefix)
         self.unreadable: dict[str, WireError] = {}
         self._client = client
         self._outbox = outbox
         self._lease = lease
+        self._shard = str(shard)
         self._runner = StepRunner(client)
         self._held = Held()
 
     def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
         """The portfolio's state (None: there is none yet) and its open trades by id, those of other programs too
-        (`origin` "foreign"). What cannot be read is in `unreadable` by key. Raises WireError for the state."""
-        self._held, self.unreadable = Held(), {}
+        (`origin` "foreign"), all of one instant. What cannot be read is in `unreadable` by key. Raises WireError for
+        the state, StepConflict if the portfolio moves on again and again while it is read."""
         with answering(f"reading portfolio {self.keys.prefix}"):
-            raw = raw_of(self._client, self.keys.state)
-            listed = members_of(self._client, self.keys.active_trades)
-            if raw is not None:
-                self._held.state_raw, self._held.state = raw, wire.decode_state(raw, self.keys.state)
-            owned = self._held.state.active_trades if self._held.state else ()
-            self._read_trades(sorted(listed.union(owned)))
+            for _ in range(READS_MAX):
+                self._read()
+                if raw_of(self._client, self.keys.state) == self._held.state_raw:
+                    break
+            else:
+                raise StepConflict(self.keys.state)
         return self._held.state, {trade_id: held.trade for trade_id, held in self._held.trades.items()}
+
+    def refresh(self) -> PortfolioState:
+        """The portfolio's state as it is now, from which the next transition has to come. Raises StateMoved if there
+        is none that can be read."""
+        with answering(f"reading {self.keys.state}"):
+            raw = present(raw_of(self._client, self.keys.state), self.keys.state)
+        if self._held.state is None or raw != self._held.state_raw:
+            self._held.state, self._held.state_raw = decoded_state(raw, self.keys.state), raw
+        return self._held.state
 
     def create(self, state: PortfolioState, name: str = "") -> None:
         """Writes the state of a portfolio that does not exist yet, and its line in the list of portfolios under
@@ -77,8 +92,9 @@ class PortfolioStore:
     def commit(self, transition: Transition) -> list[str]:
         """Writes the transition in one step; returns the outbox's stream ids (none if it was found written).
 
-        Raises StateMoved when another program changed a record that the transition came from (nothing was written),
-        LeaseLost, and RedisAway when the outcome is unknown: then commit the same transition again.
+        Raises StateMoved when another program changed a record that the transition came from (nothing was written;
+        PortfolioMoved if it was the state and no trade), LeaseLost, and RedisAway when the outcome is unknown: then
+        commit the same transition again.
         """
 
         def build() -> tuple[Step, Held]:
@@ -104,18 +120,19 @@ class PortfolioStore:
                 key = self.keys.active_trade(trade.id)
                 step.expect(key, held.raw).set(key, raw)
                 after.trades[trade.id] = HeldTrade(raw, trade)
-            return step.set(keys.checkpoint(self.keys.prefix), msgspec.json.encode(progress)), after
+            fields = {self._shard: msgspec.json.encode(progress)}
+            return step.hset(keys.checkpoints(self.keys.prefix), fields), after
 
         self._run(build, Transition(operation_id=operation_id, at_us=0, trades=moved))
 
-    def last_checkpoint(self) -> dict[str, Any] | None:
-        """The `progress` of the last checkpoint, None if there was none. Raises WireError."""
-        key = keys.checkpoint(self.keys.prefix)
-        with answering(f"reading {key}"):
-            raw = raw_of(self._client, key)
+    def last_checkpoints(self) -> dict[str, dict[str, Any]]:
+        """The `progress` of the last checkpoint of every engine shard that ever wrote one. Raises WireError."""
+        key = keys.checkpoints(self.keys.prefix)
         try:
-            return None if raw is None else msgspec.json.decode(raw, type=dict[str, Any])
-        except msgspec.DecodeError as error:
+            with answering(f"reading {key}"):
+                found: Any = self._client.hgetall(key)
+            return {shard.decode(): msgspec.json.decode(raw, type=dict[str, Any]) for shard, raw in found.items()}
+        except (msgspec.DecodeError, ResponseError) as error:
             raise WireError(f"{key}: {error}") from None
 
     def _run(self, build: Callable[[], tuple[Step, Held]], transition: Transition) -> list[str]:
@@ -148,6 +165,15 @@ class PortfolioStore:
         with answering(f"reading for step {transition.operation_id}"):
             metrics_raw, *hashes = _executed(reading)
         return Surroundings(metrics_raw, dict(zip(names, hashes, strict=True)))
+
+    def _read(self) -> None:
+        self._held, self.unreadable = Held(), {}
+        raw = raw_of(self._client, self.keys.state)
+        listed = members_of(self._client, self.keys.active_trades)
+        if raw is not None:
+            self._held.state_raw, self._held.state = raw, wire.decode_state(raw, self.keys.state)
+        owned = self._held.state.active_trades if self._held.state else ()
+        self._read_trades(sorted(listed.union(owned)))
 
     def _read_trades(self, trade_ids: list[str]) -> None:
         records = raws_of(self._client, [self.keys.active_trade(trade_id) for trade_id in trade_ids])

@@ -1,6 +1,9 @@
-"""What one atomic step of a portfolio writes, as domain values."""
+"""What one atomic step of a portfolio writes, as domain values, and where it is written."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
@@ -26,3 +29,25 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     funding: tuple[FundingPayment, ...] = ()
     fills: tuple[OrderFill, ...] = ()
     shadows: tuple[ShadowFill, ...] = ()
+
+
+class TransitionStore(Protocol):
+    """Where a portfolio is kept; see `trading.stores.portfolio_store`."""
+
+    def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
+        """State and open trades."""
+
+    def create(self, state: PortfolioState, name: str = "") -> None:
+        """Writes the first state of a portfolio, under this name."""
+
+    def commit(self, transition: Transition) -> list[str]:
+        """Writes one transition."""
+
+    def refresh(self) -> PortfolioState:
+        """The state as it is now, from which the next transition comes."""
+
+    def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
+        """Writes queue progress."""
+
+    def last_checkpoints(self) -> dict[str, dict[str, Any]]:
+        """The progress that each engine shard wrote last."""

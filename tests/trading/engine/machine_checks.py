@@ -8,7 +8,6 @@ from typing import Any
 from redis import Redis
 
 from tests.trading.engine.machine_ledger import Ledger
-from tests.trading.engine.machine_world import World
 from tests.trading.stores import made
 from trading.domain.metrics import portfolio_metrics
 from trading.domain.orders import Leg
@@ -85,7 +84,7 @@ class RedisWitness:
         self._read_until = "-"
         self.versions: dict[tuple[str, str], int] = {}
 
-    def require_sound(self, prefix: str, world: World) -> PortfolioState:
+    def require_sound(self, prefix: str, ledger: Ledger) -> PortfolioState:
         """State, metrics, set, keys and index tell the same as the transitions that were written."""
         of = PortfolioKeys(prefix)
         reading = self._client.pipeline(transaction=False)
@@ -94,7 +93,7 @@ class RedisWitness:
         reading.llen(of.leg_out_events)
         raw, metrics_raw, listed, active, closed, index, leg_outs = reading.execute()
         state = wire.decode_state(raw, of.state)
-        trades = [trade for trade in world.ledger.trades.values() if trade.portfolio == prefix]
+        trades = [trade for trade in ledger.trades.values() if trade.portfolio == prefix]
         open_ids = {trade.id for trade in trades if trade.is_open}
         done = {trade.id: float(trade.exit_us or 0) for trade in trades if not trade.is_open}
         assert {member.decode() for member in listed} == open_ids == set(state.active_trades)
@@ -104,8 +103,8 @@ class RedisWitness:
         assert leg_outs == sum(trade.leg_out is not None for trade in trades)
         metrics = wire.decode_metrics(metrics_raw, of.metrics)
         assert metrics == portfolio_metrics(state, metrics.timestamp_us), "the metrics are not those of the state"
-        self._require_records(of, open_ids, world)
-        require_sound_state(state, trades, world.ledger)
+        self._require_records(of, open_ids, ledger)
+        require_sound_state(state, trades, ledger)
         return state
 
     def require_outbox(self, ledger: Ledger) -> None:
@@ -126,11 +125,11 @@ class RedisWitness:
         assert sum(table == "order_fill" for table, _ in self.versions) == sum(s.fills for s in ledger.sums.values())
         assert sum(table == "funding_payment" for table, _ in self.versions) == len(ledger.paid)
 
-    def _require_records(self, of: PortfolioKeys, open_ids: set[str], world: World) -> None:
+    def _require_records(self, of: PortfolioKeys, open_ids: set[str], ledger: Ledger) -> None:
         for trade_id in open_ids:
             key = of.active_trade(trade_id)
             stored = wire.decode_trade(self._client.get(key), key, of.prefix)
-            assert without_queues(stored) == without_queues(world.ledger.trades[trade_id])
+            assert without_queues(stored) == without_queues(ledger.trades[trade_id])
 
 
 def without_queues(trade: Trade) -> object:

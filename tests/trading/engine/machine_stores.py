@@ -15,13 +15,13 @@ from redis import Redis
 from tests.trading.engine.scene import MemoryStore
 from tests.trading.stores import made
 from trading.domain.portfolio import PortfolioState
+from trading.domain.shards import WHOLE, Shard
 from trading.domain.trades import Trade
-from trading.engine.portfolio import TransitionStore
 from trading.stores import keys
 from trading.stores.errors import StateMoved
 from trading.stores.lease import Lease
 from trading.stores.portfolio_store import PortfolioStore
-from trading.stores.transition import Transition
+from trading.stores.transition import Transition, TransitionStore
 
 FaultKind = Literal["killed before", "killed after", "reply lost", "moved"]
 LEASE_NAME = "engine:0/1"
@@ -70,9 +70,13 @@ class FaultyStore:
         """Writes the first state."""
         self.inner.create(state, name)
 
-    def last_checkpoint(self) -> dict[str, Any] | None:
-        """The progress of the last checkpoint."""
-        return self.inner.last_checkpoint()
+    def refresh(self) -> PortfolioState:
+        """The state as it is now."""
+        return self.inner.refresh()
+
+    def last_checkpoints(self) -> dict[str, dict[str, Any]]:
+        """The progress of the last checkpoints, by shard."""
+        return self.inner.last_checkpoints()
 
     def commit(self, transition: Transition) -> list[str]:
         """Writes one transition, or fails as the fault says."""
@@ -131,18 +135,21 @@ class RepeatableStore(MemoryStore):
 class RedisBackend:
     """Portfolios in Redis, under a lease."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, shard: Shard = WHOLE) -> None:
         self.client = client
+        self._shard = shard
+        self._lease_name = keys.engine_lease(shard)
         self._engines = 0
-        self.lease = Lease(client, LEASE_NAME, "nobody")
+        self.lease = Lease(client, self._lease_name, "nobody")
 
     def store(self, prefix: str) -> TransitionStore:
         """A store for the engine that holds the lease now."""
-        return PortfolioStore(self.client, prefix, made.OUTBOX, self.lease)
+        return PortfolioStore(self.client, prefix, made.OUTBOX, self.lease, self._shard)
 
     def new_engine(self) -> None:
         """The lease of the engine before has run out, and another process takes it."""
-        self.client.delete(keys.lease(LEASE_NAME))
+        self.client.delete(keys.lease(self._lease_name))
         self._engines += 1
-        self.lease = Lease(self.client, LEASE_NAME, f"engine {self._engines}", LEASE_LIFETIME_MS)
+        rivals = [keys.engine_lease(rival) for rival in self._shard.rivals]
+        self.lease = Lease(self.client, self._lease_name, f"engine {self._engines}", LEASE_LIFETIME_MS, rivals)
         self.lease.acquire()

@@ -17,12 +17,13 @@ from tests.trading.engine.machine_stores import EngineKilled, Fault, FaultyStore
 from tests.trading.engine.scene import ALPHA, BETA, D, MemoryCommands, MemoryQuotes, desk, strategy, venue
 from trading.domain.events import FundingRate, MarketEvent, Print
 from trading.domain.orders import Leg, QueuePosition
+from trading.domain.shards import WHOLE, Shard
 from trading.domain.strategy import Desk, Pair
 from trading.domain.units import DAY_US, ZERO
 from trading.engine.clock import EventClock
 from trading.engine.engine import Engine
-from trading.engine.portfolio import TransitionStore
 from trading.engine.settlements import SETTLED_WAIT_US
+from trading.stores.transition import TransitionStore
 
 BEGIN_US = 19_676 * DAY_US - 20_000_000  # twenty seconds before a midnight: days end while the machine runs
 INSTRUMENTS = (ALPHA, BETA)
@@ -60,12 +61,13 @@ def drawn_desk(
 
 
 class World:
-    """One desk over its whole life."""
+    """One desk, or a shard's part of it, over its whole life."""
 
-    def __init__(self, backend: Backend, used: Desk) -> None:
+    def __init__(self, backend: Backend, used: Desk, shard: Shard = WHOLE, begin_us: int = BEGIN_US) -> None:
         self.desk = used
+        self.shard = shard
         self.backend = backend
-        self.now_us = BEGIN_US
+        self.now_us = begin_us
         self.fault = Fault()
         self.ledger = machine_ledger.Ledger()
         self.engine: Engine | None = None
@@ -87,7 +89,7 @@ class World:
         }
         self.ledger.begin(self.now_us)
         clock = EventClock(self.now_us)
-        self.engine = Engine(self.desk, self.stores, self.quotes, MemoryCommands(), clock)
+        self.engine = Engine(self.desk, self.stores, self.quotes, MemoryCommands(), clock, self.shard)
         self.ledger.engine = self.engine
         self._forget_settlements()
         self.drive(lambda engine: engine.start(self.now_us))

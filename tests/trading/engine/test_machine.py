@@ -358,7 +358,7 @@ class RedisMachine(TradingMachine):
 
     def check(self) -> None:
         for prefix in self.world.stores:
-            self.witness.require_sound(prefix, self.world)
+            self.witness.require_sound(prefix, self.world.ledger)
         self.witness.require_outbox(self.world.ledger)
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.trading.engine.scene import ALPHA, BETA, MemoryStore, Scene, desk, instrument, strategy, venue
 from trading.domain.events import FundingRate
 from trading.domain.instruments import Instrument
+from trading.domain.shards import Shard
 from trading.domain.strategy import Desk, Pair
 from trading.domain.trades import TradeStatus
 from trading.engine.pick_up import PickUp
@@ -231,19 +232,22 @@ def test_what_is_in_force_is_published_once_and_again_after_redis_was_away() -> 
     assert [(told.version, told.at_us) for _, told in wanted.published] == [(1, 0), (2, 3)]
 
 
-def test_a_shard_takes_in_its_own_strategies_and_publishes_the_whole_desk() -> None:
+def test_a_shard_opens_its_feed_anew_only_for_instruments_of_its_own_and_publishes_the_whole_desk() -> None:
+    eth = tuple(replace(instrument(each), symbol="ETHUSDT", base_asset="ETH") for each in ("alpha", "beta"))
     used = desk(strategy(), strategy(prefix="second", name="Second"))
     published: list[Desk] = []
     newest = VersionedDesk(1, used)
     pick_up = PickUp(
-        lambda: newest,
-        part=lambda whole: replace(whole, strategies=whole.strategies[1::2]),
-        publish=lambda whole, _told: published.append(whole),
-    )
+        lambda: newest, part=Shard(1, 2).part_of, publish=lambda whole, _told: published.append(whole)
+    )  # BTC falls to 1 of 2, ETH to 0
     pick_up.begin(0)
-    assert [each.prefix for each in pick_up.desk.strategies] == ["second"]
-    scene = Scene(pick_up.desk)
-    newest = VersionedDesk(2, changed(used, "second", leg_out_ms=800))
-    pick_up.turn(scene.engine, 1)
+    scene = Scene(pick_up.whole)
+    both = replace(used, instruments=(*used.instruments, *eth))
+    newest = VersionedDesk(2, changed(both, "second", leg_out_ms=800))
+    assert not pick_up.turn(scene.engine, 1)
     assert scene.engine.portfolios["second"].strategy.leg_out_ms == 800
-    assert [each.prefix for each in published[-1].strategies] == ["strategy", "second"]
+    assert [each.id for each in pick_up.feed_desk.instruments] == [ALPHA, BETA]
+    assert published[-1] == newest.desk
+    newest = VersionedDesk(3, third_venue(newest.desk))
+    assert pick_up.turn(scene.engine, 2)
+    assert [each.id for each in pick_up.feed_desk.instruments] == [ALPHA, BETA, "gamma:BTCUSDT"]

@@ -25,6 +25,7 @@ from paperdesk.errors import PaperDeskError
 from results.stores.schema import TABLES
 from tests.trading.engine.scene import ALPHA, BETA, START_US, D, MemoryStore, Scene
 from trading.config import DEFAULTS, load_desk
+from trading.domain.shards import WHOLE
 from trading.domain.trades import TradeStatus
 from trading.engine.clock import SystemClock
 from trading.engine.patience import Patience, PatientStore
@@ -173,7 +174,7 @@ def runner_on(client: Redis, stopping: threading.Event) -> Runner:
         lambda prefix: PortfolioStore(client, prefix, Outbox(TABLES), lease), MarketStore(client), CommandStore(client)
     )
     feed = lambda: open_feed("synthetic", desk, clock, 600.0)  # noqa: E731
-    return Runner(PickUp(fixed(desk)), feed, stores, Patience(lease, stopping), clock, stopping, "0/1")
+    return Runner(PickUp(fixed(desk)), feed, stores, Patience(lease, stopping), clock, stopping, WHOLE)
 
 
 def test_an_engine_survives_a_redis_that_was_away_longer_than_its_lease(tmp_path: Path) -> None:
@@ -252,7 +253,10 @@ def own_signals() -> Iterator[None]:
     [
         (["--feed", "carrier-pigeon"], "feed 'carrier-pigeon' is unknown"),
         (["--feed", "replay:/nowhere.gz"], "/nowhere.gz"),
-        (["--shard", "2/2"], "shard '2/2' has none of the 2 portfolios"),
+        (["--shard", "2/2"], "shard '2/2' is no part of a whole: it is I/N, with N from 1 to 16 and I from 0 to N-1"),
+        (["--shard", "x"], "shard 'x' is no part of a whole"),
+        (["--shard", "0/0"], "shard '0/0' is no part of a whole"),
+        (["--shard", "0/17"], "shard '0/17' is no part of a whole"),
         (["--strategy", "/nowhere.toml"], "/nowhere.toml"),
     ],
 )

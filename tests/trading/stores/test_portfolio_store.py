@@ -186,7 +186,7 @@ def test_the_witnesses_of_a_checkpoint_are_read_back_exactly(store: PortfolioSto
     store.checkpoint([], {"at_us": made.NOON_US + 2, "witnesses": msgspec.to_builtins([witness])})
     after = PortfolioStore(redis_client, "strategy", made.OUTBOX)
     after.load()
-    assert witnesses_of(after.last_checkpoint()) == [witness]
+    assert witnesses_of(after.last_checkpoints()["0/1"]) == [witness]
 
 
 def test_shadows_are_one_row_whose_version_is_how_long_they_were_watched(
@@ -314,7 +314,7 @@ def test_without_the_lease_nothing_is_written(redis_client: Any) -> None:
 def test_a_checkpoint_rewrites_queue_progress_without_outbox_entries(store: PortfolioStore, redis_client: Any) -> None:
     trade = made.pending_trade()
     store.commit(opening(trade))
-    assert store.last_checkpoint() is None
+    assert store.last_checkpoints() == {}
     assert trade.long_order.queue is not None
     queue = msgspec.structs.replace(trade.long_order.queue, cumulative_volume=D("1.4"))
     moved = trade.with_order(msgspec.structs.replace(trade.long_order, queue=queue))
@@ -326,7 +326,7 @@ def test_a_checkpoint_rewrites_queue_progress_without_outbox_entries(store: Port
         "number",
         "1.4",
     )
-    assert store.last_checkpoint() == {"prints": {"binance:BTCUSDT": 17}}
+    assert store.last_checkpoints() == {"0/1": {"prints": {"binance:BTCUSDT": 17}}}
     assert PortfolioStore(redis_client, "strategy", made.OUTBOX).load()[1] == {trade.id: moved}
     store.commit(closing())
 

@@ -1,7 +1,6 @@
-"""`manage.py run_engine`: the paper exchange and all portfolios on one market feed."""
+"""`manage.py run_engine`: the paper exchange and all portfolios on one market feed, or a shard's part of it."""
 
 import json
-import re
 import signal
 import threading
 from argparse import ArgumentParser
@@ -9,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from django.conf import settings
 from django.db import DatabaseError
 
@@ -19,6 +17,7 @@ from paperdesk.errors import CommandFailed
 from trading import wiring
 from trading.config import load_desk
 from trading.domain.errors import ConfigurationError
+from trading.domain.shards import Shard, shard_of
 from trading.domain.strategy import Desk
 from trading.engine.clock import SystemClock
 from trading.engine.patience import Patience
@@ -27,13 +26,13 @@ from trading.engine.runner import Runner, Stores
 from trading.management.feeds import defaults_of, kind_of
 from trading.market.errors import MarketError
 from trading.market.feed import Feed, open_feed
+from trading.market.part import NoFeed, PartFeed
 from trading.market.recorder import RecordingFeed, free_path
 from trading.settings_service import settings_seed
 from trading.settings_watch import SettingsWatch
 from trading.stores.desk_store import InForce, VersionedDesk
 
 GRACE_US = {"ccxt": 250_000}  # the way from a real exchange; synthetic and replayed events come on time
-SHARD = re.compile(r"^(\d+)/(\d+)$")
 
 
 class Command(DeskCommand):
@@ -42,7 +41,7 @@ class Command(DeskCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--feed", metavar="FEED", help="synthetic, replay:FILE,... or ccxt:EXCHANGE,...")
         parser.add_argument("--strategy", metavar="FILE", help="settings of a file, not those of the database")
-        parser.add_argument("--shard", metavar="I/N", default="0/1", help="only every N-th portfolio, from the I-th on")
+        parser.add_argument("--shard", metavar="I/N", default="0/1", help="only the I-th of N parts of the symbols")
         parser.add_argument("--record", metavar="FILE", help="also record the feed; a file that exists gets a number")
         parser.add_argument("--json", action="store_true", help="print what was done as JSON at the end")
 
@@ -61,30 +60,29 @@ class Command(DeskCommand):
 def engine_runner(options: dict[str, Any], stopping: threading.Event) -> Runner:
     """The engine that the options ask for, wired to this process's stores."""
     feed = options["feed"] or settings.PAPERDESK_FEED
-    shard, record = options["shard"], options["record"]
+    shard, record = shard_of(options["shard"]), options["record"]
     wiring.redis_client()
     refuse_unsafe_redis(settings.REDIS_URL)
     clock = SystemClock()
     picked_up = PickUp(
         newest_settings(options["strategy"], feed, stopping),
-        part=lambda whole: shard_of(whole, shard),
+        part=shard.part_of,
         publish=lambda whole, in_force: publish(shard, whole, in_force),
     )
-    shard_of(picked_up.whole, shard)
 
     def opened() -> Feed:
         try:
-            live = open_feed(feed, picked_up.desk, clock)
+            live = shard_feed(feed, shard, picked_up.feed_desk, clock)
         except MarketError as error:
             raise MarketError(f"{error}{hint(feed, picked_up.in_force)}") from None
-        return RecordingFeed(live, free_path(Path(record)), picked_up.desk, clock) if record else live
+        return RecordingFeed(live, free_path(Path(record)), picked_up.feed_desk, clock) if record else live
 
-    lease = wiring.lease(f"engine:{shard}")
+    lease = wiring.engine_lease(shard)
     return Runner(
         settings=picked_up,
         open_feed=opened,
         stores=Stores(
-            portfolio=lambda prefix: wiring.portfolio_store(prefix, lease),
+            portfolio=lambda prefix: wiring.portfolio_store(prefix, lease, shard),
             market=wiring.market_store(),
             command=wiring.command_store(),
         ),
@@ -114,24 +112,22 @@ def newest_settings(file: str | None, feed: str, stopping: threading.Event) -> C
     return watch.newest
 
 
-def publish(shard: str, whole: Desk, in_force: InForce) -> None:
+def shard_feed(feed: str, shard: Shard, part: Desk, clock: SystemClock) -> Feed:
+    """The feed of a shard's instruments. Raises MarketError."""
+    if not part.instruments:
+        return NoFeed()
+    live = open_feed(feed, part, clock)
+    holds_others = kind_of(feed) == "replay" and not shard.is_whole
+    return PartFeed(live, [each.id for each in part.instruments]) if holds_others else live
+
+
+def publish(shard: Shard, whole: Desk, in_force: InForce) -> None:
     """Tells the monitor by which settings to decide, and people which are in force."""
     wiring.desk_store().publish(whole)
-    wiring.desk_store().publish_in_force(shard, in_force)
+    wiring.desk_store().publish_in_force(str(shard), in_force)
 
 
 def hint(feed: str, in_force: InForce) -> str:
     """What to do when a feed does not go with the settings of the database."""
     advice = f"load the shipped ones of this feed with: manage.py settings import --defaults {defaults_of(feed)}"
     return "" if in_force.source else f" (the settings are those of the database; {advice})"
-
-
-def shard_of(desk: Desk, shard: str) -> Desk:
-    """The desk with the portfolios of one shard. Raises CommandFailed for a shard that is no part of a whole."""
-    match = SHARD.match(shard)
-    index, count = (int(match[1]), int(match[2])) if match else (0, 0)
-    strategies = desk.strategies[index::count] if 0 <= index < count else ()
-    if not strategies:
-        count_all = len(desk.strategies)
-        raise CommandFailed(f"shard {shard!r} has none of the {count_all} portfolios; it is I/N with I from 0 to N-1")
-    return msgspec.structs.replace(desk, strategies=strategies)
