@@ -43,10 +43,10 @@ from trading.stores.portfolio_store import PortfolioStore
 SECONDS_MAX = 30.0
 
 
-def wait_until(true: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + SECONDS_MAX
+def wait_until(true: Callable[[], object], what: str, seconds: float = SECONDS_MAX) -> None:
+    deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, f"waited {SECONDS_MAX} s until {what}"
+        assert time.monotonic() < deadline, f"waited {seconds} s until {what}"
         time.sleep(0.02)
 
 
