@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from django.conf import settings
 from django.core.management import call_command
 from redis import Redis
@@ -25,12 +26,13 @@ from paperdesk.errors import PaperDeskError
 from results.stores.schema import TABLES
 from tests.trading.engine.scene import ALPHA, BETA, START_US, D, MemoryStore, Scene
 from trading.config import DEFAULTS, load_desk
-from trading.domain.shards import WHOLE
+from trading.domain.shards import WHOLE, Shard
 from trading.domain.trades import TradeStatus
 from trading.engine.clock import SystemClock
 from trading.engine.patience import Patience, PatientStore
 from trading.engine.pick_up import PickUp, fixed
 from trading.engine.runner import Job, Runner, Stores
+from trading.management.commands.run_engine import engine_runner
 from trading.market.feed import open_feed
 from trading.stores import keys
 from trading.stores.command_store import CommandStore
@@ -275,3 +277,22 @@ def test_the_memory_store_is_as_strict_as_it_claims() -> None:
         scene.store.commit(scene.store.log[0])
     assert isinstance(scene.store, MemoryStore)
     assert scene.trade.entry_us > START_US
+
+
+def test_a_shard_to_which_no_symbol_falls_waits_idle_and_stops_cleanly(redis_client: Redis) -> None:
+    """It holds its lease, and the page does not take it for silent. 0/16 has none of the five symbols."""
+    stopping = threading.Event()
+    words = {"feed": "synthetic", "strategy": str(DEFAULTS["synthetic"]), "shard": "0/16", "record": None}
+    runner = engine_runner(words, stopping)
+    done: list[dict[str, Any]] = []
+    with structlog.testing.capture_logs() as said:
+        running = threading.Thread(target=lambda: done.append(runner.run()))
+        running.start()
+        wait_until(lambda: MarketStore(redis_client).feeds(), "the shard publishes how it does")
+        stopping.set()
+        running.join(20)
+    assert {"shard": "0/16", "reason": "no instrument falls to it"}.items() <= next(
+        each.items() for each in said if each["event"] == "shard_is_idle"
+    )
+    assert MarketStore(redis_client).feeds()[Shard(0, 16)].instruments == 0
+    assert (done[0]["shard"], done[0]["messages"]) == ("0/16", 0)
