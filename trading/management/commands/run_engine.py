@@ -13,7 +13,6 @@ from django.db import DatabaseError
 
 from paperdesk.checks import refuse_unsafe_redis
 from paperdesk.command import DeskCommand
-from paperdesk.errors import CommandFailed
 from trading import wiring
 from trading.config import load_desk
 from trading.domain.errors import ConfigurationError
