@@ -107,11 +107,11 @@ def test_memory_is_unchanged_when_the_engine_stops_while_redis_is_away() -> None
 
 
 def test_a_lease_that_ran_out_is_taken_again_if_nobody_had_it(redis_client: Redis) -> None:
-    lease = Lease(redis_client, "engine:0/1", "one", lifetime_ms=40)
+    lease = Lease(redis_client, "engine:0/1", "one")
     patience = Patience(lease, threading.Event())
     patience.take_lease()
     store = PatientStore(PortfolioStore(redis_client, "strategy", Outbox(TABLES), lease), patience)
-    time.sleep(0.06)
+    redis_client.delete(lease.key)  # its time is over
     scene = Scene()
     store.create(scene.portfolio.state)
     state, _ = store.load()
@@ -119,11 +119,11 @@ def test_a_lease_that_ran_out_is_taken_again_if_nobody_had_it(redis_client: Redi
 
 
 def test_a_lease_that_another_engine_had_in_between_is_lost(redis_client: Redis) -> None:
-    lease = Lease(redis_client, "engine:0/1", "one", lifetime_ms=40)
+    lease = Lease(redis_client, "engine:0/1", "one")
     patience = Patience(lease, threading.Event())
     patience.take_lease()
-    time.sleep(0.06)
-    other = Lease(redis_client, "engine:0/1", "other", lifetime_ms=40)
+    redis_client.delete(lease.key)  # its time is over
+    other = Lease(redis_client, "engine:0/1", "other")
     other.acquire()
     other.release()
     with pytest.raises(LeaseLost, match="another engine held it in between"):
