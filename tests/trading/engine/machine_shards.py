@@ -43,7 +43,7 @@ def shared_desk(first: Mapping[str, Any], second: Mapping[str, Any]) -> Desk:
         "exit_timeout_seconds": D(1),
     }
     poor = {"prefix": "second", "starting_capital": D(2500), "leg_out_ms": 300}
-    strategies = (strategy(**common, **first), strategy(**common, **poor, **second))
+    strategies = (strategy(**{**common, **first}), strategy(**{**common, **poor, **second}))
     return Desk((venue("alpha"), venue("beta")), (*instruments, *eth), strategies, seed=7)
 
 

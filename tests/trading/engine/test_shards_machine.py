@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from redis import Redis
 
 from tests.trading.engine.machine_checks import RedisWitness, without_queues
+from tests.trading.engine.machine_draws import FEW_LOTS, LOTS, MILLISECONDS, OFFSET, SETTINGS
 from tests.trading.engine.machine_shards import MIDS, OPEN_MAX, SHARDS, ShardWorld, shared_desk, together
-from tests.trading.engine.test_machine import FEW_LOTS, LOTS, MILLISECONDS, OFFSET, SETTINGS
 from trading.domain.trades import TradeStatus
 from trading.engine.engine import Engine
 from trading.stores.command_store import CommandStore
