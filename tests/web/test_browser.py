@@ -32,6 +32,10 @@ FLAGS = [
 ACTIVE_TRADE = BASE_DIR / "tests/vectors/documents/trade_active.json"  # the documents' example of TRADE_ID
 START_SECONDS_MAX = 10.0
 WIDTHS = {"phone": 390, "tablet": 820, "desktop": 1440}
+BEYOND = """cells => cells.map((cell) => {
+  const ends = [...cell.children, cell].map((part) => part.getBoundingClientRect().right);
+  return Math.max(...ends) - cell.closest(".scroll").getBoundingClientRect().right;
+})"""
 # What Chromium says by itself when a test stops the server; everything else on the console fails the test.
 SERVER_GONE = re.compile("ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|WebSocket connection to")
 
@@ -188,6 +192,8 @@ def test_a_book_that_is_not_in_order_and_what_it_leaves_unknown_say_why(desk: De
     trades = [snapshots.trade(**unknown), snapshots.trade(id="b", short_exchange="okx", **unknown)]
     desk.publish(snapshots.portfolio(unrealised_usd=None, trades=[*trades, snapshots.trade(id="c")]), markets=markets)
     page = desk.logged_in("/")
+    expect(page.locator("#market .why")).to_have_count(2)
+    expect(page.locator(".trades tbody tr")).to_have_count(3)
     fine, gapped = page.locator("#market li").all()
     expect(gapped).to_have_attribute("title", f"bybit:BTCUSDT is gapped: {reason}")
     expect(gapped.get_by_text(reason)).to_be_visible()
@@ -309,9 +315,16 @@ def test_theme_is_remembered_and_shared_with_the_admin(desk: Desk) -> None:
 
 @pytest.mark.parametrize("screen", WIDTHS)
 def test_no_page_is_wider_than_the_screen(desk: Desk, screen: str) -> None:
-    desk.publish(snapshots.portfolio(), snapshots.portfolio(prefix="complete", name="Both passive, completing"))
+    reason = "the bid 61800.20 is not below the ask 61800.10"
+    crossed = {"instrument": "bybit:BTCUSDT", "bid": "1", "ask": "2", "age_ms": 9, "state": "crossed", "reason": reason}
+    unknown = snapshots.trade(unrealised_usd=None, unrealised_bps=None, spread_now_bps=None)
+    other = snapshots.portfolio(prefix="complete", name="Both passive, completing", trades=[unknown])
+    desk.publish(snapshots.portfolio(), other, markets=[crossed])
     page = desk.logged_in("/", viewport={"width": WIDTHS[screen], "height": 900})
     expect(page.locator("#comparison tbody tr")).to_have_count(2)
+    if screen != "desktop":  # there a trade is a block of its own, and nothing of it is cut off
+        blocks = page.locator(".trades tbody tr > *")
+        assert max(blocks.evaluate_all(BEYOND)) <= 1
     for path in ("/", f"/trades/{snapshots.OTHER_ID}/", "/admin/trading/papertrade/"):
         page.goto(desk.address + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[screen], path
