@@ -64,7 +64,7 @@ def warehouse_step(environment: Mapping[str, str]) -> Program:
     return Program("schema", [PYTHON, MANAGE, "warehouse", "migrate", "--brief"], environment)
 
 
-def desk_programs(data: Path, port: int, environment: Mapping[str, str]) -> list[Program]:
+def desk_programs(port: int, environment: Mapping[str, str]) -> list[Program]:
     """The web, the engine, the monitor and beat, in the order in which they start.
 
     They need Redis and the migrated database, and neither DuckDB nor ClickHouse.
@@ -73,7 +73,7 @@ def desk_programs(data: Path, port: int, environment: Mapping[str, str]) -> list
         Program("web", _web(port), environment, ready=lambda: accepts(port)),
         Program("engine", [PYTHON, MANAGE, "run_engine"], environment, may_end=True),
         _worker("monitor", environment),
-        Program("beat", _celery("beat", "--schedule", str(data / "beat"), "--pidfile="), environment),
+        Program("beat", _celery("beat", "--pidfile="), environment),
     ]
 
 

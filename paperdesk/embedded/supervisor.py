@@ -107,7 +107,7 @@ class Supervisor:
             child = self._children.pop(program.name)
             child.stop(STOP_ONE_SECONDS_MAX)
         if status:
-            raise ProgramFailed(f"{program.name} ended with status {status}: {child.last_line}")
+            raise ProgramFailed(f"{program.name} ended with status {status}: {_reason(child)}")
 
     def run(self) -> None:
         """Watch the programs until a stop is requested. Raises ProgramFailed for one that fails at once."""
@@ -156,7 +156,7 @@ class Supervisor:
             status = child.status()
             if name != besides and status is not None and not (status == 0 and child.program.may_end):
                 child.stop(0.0)  # its last line has come by then
-                raise ProgramFailed(f"{name} ended with status {status}: {child.last_line}")
+                raise ProgramFailed(f"{name} ended with status {status}: {_reason(child)}")
         time.sleep(POLL_SECONDS / 2)
 
     def _after_end(self, name: str, child: Child) -> None:
@@ -168,9 +168,14 @@ class Supervisor:
             self._restart_at[name] = NEVER
             return
         if status and status > 0 and lived < EARLY_SECONDS and name not in self._failures:
-            raise ProgramFailed(f"{name} ended with status {status} after {lived:.1f} s: {child.last_line}")
+            raise ProgramFailed(f"{name} ended with status {status} after {lived:.1f} s: {_reason(child)}")
         failures = 0 if lived > STEADY_SECONDS else self._failures.get(name, 0)
         wait = min(BACKOFF_SECONDS_MAX, 2.0**failures)
         self._failures[name] = failures + 1
         self._restart_at[name] = time.monotonic() + wait
         self.say("desk", f"{name} ended with status {status} after {lived:.0f} s; it starts again in {wait:.0f} s")
+
+
+def _reason(child: Child) -> str:
+    """The last line of a program that ended, without the word that a sentence around it has already."""
+    return child.last_line.removeprefix("Error: ")

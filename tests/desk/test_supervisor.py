@@ -164,7 +164,9 @@ def test_a_program_that_ends_before_it_is_ready_is_named(desk: Supervisor) -> No
 
 
 def test_a_program_that_dies_while_another_is_awaited_ends_the_start(desk: Supervisor) -> None:
-    desk.launch(program("web", ready=lambda: False), program("engine", "import sys; sys.exit('no such file: tape.gz')"))
+    desk.launch(
+        program("web", ready=lambda: False), program("engine", "import sys; sys.exit('Error: no such file: tape.gz')")
+    )
     with pytest.raises(ProgramFailed, match=r"engine ended with status 1: no such file: tape\.gz"):
         desk.wait_until_ready("web")
     desk.stop()

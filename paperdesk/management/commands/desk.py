@@ -120,7 +120,7 @@ class DeskRun:
         if not self.external_redis:
             self.supervisor.wait_until_ready("redis")
         self.supervisor.on_change = self.write_file
-        self.supervisor.launch(*roster.desk_programs(self.data, self.port, self.environment))
+        self.supervisor.launch(*roster.desk_programs(self.port, self.environment))
         if not self.external_clickhouse:
             self.supervisor.wait_until_ready("clickhouse")
         self.prepare_warehouse()
