@@ -143,6 +143,8 @@ def test_unrealised_counts_marks_funding_and_all_four_fees(trade: Trade) -> None
     # long 0.1176 from 42400 at bid 42450 = +5.88; short from 42460 at ask 42470 = -1.176; exit fees 0.001 of both
     fees = D("0.1176") * D("0.001") * (D(42450) + D(42470))
     assert unrealised_net(holding, D(42450), D(42470), D("0.001"), D("0.001")) == D("4.704") - fees
+    paid = msgspec.structs.replace(holding, funding_long_usd=D("-0.1"), funding_short_usd=D("0.4"))
+    assert unrealised_net(paid, D(42450), D(42470), D("0.001"), D("0.001")) == D("5.004") - fees
 
 
 def test_the_pnl_of_an_exit_order_is_of_its_own_leg(trade: Trade) -> None:
