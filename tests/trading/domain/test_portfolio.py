@@ -56,6 +56,16 @@ def test_a_trade_larger_than_the_available_capital_is_refused_with_both_amounts(
     assert state == PortfolioState.new(D(1_200), START_US)
 
 
+def test_a_trade_of_all_that_is_available_is_opened_and_the_latest_to_close_is_listed_first() -> None:
+    state = PortfolioState.new(D(5_000), START_US)
+    for name in ("a", "b"):
+        trade = trade_of(name, "5000", "0")
+        state = state.opened(trade)
+        assert state.available_capital == 0
+        state = state.closed(trade, D(0), D(0))
+    assert state.closed_trades == ("b", "a")
+
+
 def test_a_state_that_does_not_add_up_is_an_error_with_the_amounts() -> None:
     broken = msgspec.structs.replace(PortfolioState.new(D(100), START_US), available_capital=D(99))
     with pytest.raises(ConservationBroken, match="= 99, not 100 USD"):

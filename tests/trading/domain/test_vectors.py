@@ -232,6 +232,8 @@ def test_trade_statistics_match_the_vectors() -> None:
     found = metrics.portfolio_metrics(state, 0)
     assert (found.total_trades, found.win_rate) == (case["total_trades"], D(case["win_rate"]))
     assert (state.win_count, state.loss_count) == (case["win_count"], case["loss_count"])
+    assert state.day is not None
+    assert (state.day.trades_won, state.day.trades_lost) == (case["win_count"], case["loss_count"])
 
 
 def test_rounding_is_half_even_at_twelve_places() -> None:
