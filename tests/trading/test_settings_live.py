@@ -20,6 +20,7 @@ from trading.engine.clock import SystemClock
 from trading.engine.patience import Patience
 from trading.engine.pick_up import PickUp
 from trading.engine.runner import Runner, Stores
+from trading.live_portfolios import live_portfolios
 from trading.market.feed import open_feed
 from trading.models import Instrument, Strategy, Venue
 from trading.settings_desk import current_desk
@@ -125,6 +126,16 @@ def test_a_changed_threshold_is_in_force_within_three_seconds_and_the_monitor_re
     assert running.desks.read() == current_desk().desk
     told = running.in_force
     assert told.since_us["strategy strategy"] > told.since_us["strategy strategy_complete"]
+
+
+def test_a_renamed_strategy_is_renamed_without_a_restart(running: Running) -> None:
+    def name() -> str:
+        return {line["prefix"]: line["name"] for line in live_portfolios(running.client)}["strategy"]
+
+    wait_until(lambda: running.client.hexists(keys.PORTFOLIOS, "strategy"), "the portfolio began")
+    assert name() == stored().name != "Renamed"
+    assert running.wait_for_version(save(stored(), name="Renamed")) < IN_FORCE_SECONDS_MAX
+    assert (name(), running.strategy("strategy").name) == ("Renamed", "Renamed")
 
 
 def test_a_new_strategy_and_a_new_instrument_start_without_a_restart(running: Running) -> None:

@@ -47,9 +47,15 @@ class DeskStore:
         self._known: tuple[bytes, Desk] | None = None
 
     def publish(self, desk: Desk) -> None:
-        """Replaces the settings. Raises RedisAway."""
+        """Replaces the settings, and gives each portfolio that exists its strategy's name. Raises RedisAway."""
         with answering("publishing the desk's settings"):
             self._client.set(keys.DESK, msgspec.json.encode(desk))
+            known: Any = self._client.hgetall(keys.PORTFOLIOS)
+            names = {each.prefix: each.name for each in desk.strategies}
+            lines = {prefix.decode(): _renamed(raw, names.get(prefix.decode())) for prefix, raw in known.items()}
+            changed = {prefix: line for prefix, line in lines.items() if line is not None}
+            if changed:  # nobody else changes the line of a portfolio that exists
+                self._client.hset(keys.PORTFOLIOS, mapping=changed)
 
     def publish_in_force(self, shard: str, in_force: InForce) -> None:
         """Replaces what a shard of the engine runs on. Raises RedisAway."""
@@ -82,3 +88,15 @@ class DeskStore:
             except (msgspec.DecodeError, ConfigurationError) as error:
                 raise WireError(f"{keys.DESK}: {error}") from None
         return self._known[1]
+
+
+def _renamed(raw: bytes, name: str | None) -> bytes | None:
+    """The line of a portfolio with this name, the rest of it as it is; None where there is nothing to change."""
+    try:
+        line = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        return None
+    named = msgspec.json.encode(name)
+    return (
+        None if name is None or bytes(line.get("name", b"")) == named else msgspec.json.encode({**line, "name": name})
+    )

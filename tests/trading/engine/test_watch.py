@@ -14,6 +14,7 @@ from trading.domain.portfolio import PortfolioState
 from trading.engine.alarms import alarms
 from trading.engine.clock import EventClock
 from trading.engine.watch import Watch
+from trading.live_portfolios import live_portfolios
 from trading.stores import keys
 from trading.stores.command_store import CommandStore
 from trading.stores.desk_store import DeskStore
@@ -57,6 +58,24 @@ def running(redis_client: redis.Redis) -> redis.Redis:
     store.commit(Transition(operation_id="open", at_us=NOON_US, state=state.opened(trade), trades=(trade,)))
     MarketStore(redis_client).publish({"a:BTCUSDT": quote("42900"), "b:BTCUSDT": quote("42000")})
     return redis_client
+
+
+def test_a_renamed_strategy_is_renamed_on_the_page_and_in_the_list_of_portfolios(running: redis.Redis) -> None:
+    watch, _ = watch_of(running)
+    watch.turn()
+    running.hset(keys.PORTFOLIOS, "other", '{"name":"Of another desk"}')
+    before = msgspec.json.decode(running.hget(keys.PORTFOLIOS, "strategy") or b"")
+    assert before["name"] == "Test"
+    (strategy,) = desk().strategies
+    renamed = msgspec.structs.replace(desk(), strategies=(msgspec.structs.replace(strategy, name="Renamed \u00e9"),))
+    DeskStore(running).publish(renamed)
+    watch.turn()
+    snapshot = msgspec.json.decode(SnapshotStore(running).newest() or b"")
+    assert snapshot["portfolios"][0]["name"] == "Renamed \u00e9"
+    after = {line["prefix"]: line for line in live_portfolios(running)}
+    assert (after["strategy"]["name"], after["other"]["name"]) == ("Renamed \u00e9", "Of another desk")
+    line = msgspec.json.decode(running.hget(keys.PORTFOLIOS, "strategy") or b"")
+    assert {**line, "name": "Test"} == before
 
 
 def test_a_turn_writes_metrics_asks_for_exits_and_publishes_a_snapshot(running: redis.Redis) -> None:
