@@ -90,7 +90,9 @@ class Monitor:
         commands: Commands,
         clock: Clock,
         timer: Callable[[], float] = time.perf_counter,
+        pulse: Callable[[], None] = lambda: None,
     ) -> None:
+        """`pulse` is called now and then while very many trades are marked for the first time."""
         self._desk = desk
         self._stores = stores
         self._market = market
@@ -98,7 +100,7 @@ class Monitor:
         self._clock = clock
         self._timer = timer
         self._venues = {venue.name: venue for venue in desk.venues}
-        self._tables = {strategy.prefix: MarkTable(self._venues) for strategy in desk.strategies}
+        self._tables = {strategy.prefix: MarkTable(self._venues, pulse) for strategy in desk.strategies}
 
     def tick(self, record: bool = False) -> Tick:
         """One look at everything; `record` writes the durable rows of the day whether they are due or not.

@@ -92,7 +92,9 @@ class Watch:
         if desk is not None and desk is not self._desk:
             self._desk = desk
             self._stores = {each.prefix: self._portfolio(each.prefix, self._lease) for each in desk.strategies}
-            self._monitor = Monitor(desk, self._stores, self._market, self._commands, self._clock)
+            self._monitor = Monitor(
+                desk, self._stores, self._market, self._commands, self._clock, pulse=self._lease.renew
+            )
         return self._monitor
 
     def _held(self) -> bool:

@@ -92,7 +92,7 @@ class MonitorStore:
         self._outbox = outbox
         self._lease = lease
         self._runner = StepRunner(client)
-        self._open_trades = OpenTrades(client, self.keys)
+        self._open_trades = OpenTrades(client, self.keys, pulse=lease.renew if lease else lambda: None)
         self._state: tuple[bytes, PortfolioState] | None = None
         self._marked: Sequence[Trade] | None = None
         self._marked_ids: list[str] | None = None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import uuid
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -11,18 +14,22 @@ import redis
 from paperdesk.tables import TABLES
 from tests.trading.engine.test_monitor import active_trade, desk, quote
 from trading.domain.portfolio import PortfolioState
+from trading.domain.trades import Trade
+from trading.engine import marks
 from trading.engine.alarms import alarms
 from trading.engine.clock import EventClock
+from trading.engine.marks import MarkTable
 from trading.engine.watch import Watch
 from trading.live_portfolios import live_portfolios
-from trading.stores import keys
+from trading.stores import keys, open_trades
 from trading.stores.command_store import CommandStore
 from trading.stores.desk_store import DeskStore
 from trading.stores.errors import WireError
 from trading.stores.keys import PortfolioKeys
-from trading.stores.lease import Lease
+from trading.stores.lease import LIFETIME_MS, Lease
 from trading.stores.market_store import MarketStore
 from trading.stores.monitor_store import MonitorStore, SnapshotStore
+from trading.stores.open_trades import OpenTrades
 from trading.stores.outbox import Outbox
 from trading.stores.portfolio_store import PortfolioStore
 from trading.stores.transition import Transition
@@ -31,7 +38,7 @@ NOON_US = 20_000 * 86_400_000_000 + 43_200_000_000
 KEYS = PortfolioKeys("strategy")
 
 
-def watch_of(client: redis.Redis, owner: str = "one") -> tuple[Watch, list[str]]:
+def watch_of(client: redis.Redis, owner: str = "one", lifetime_ms: int = LIFETIME_MS) -> tuple[Watch, list[str]]:
     announced: list[str] = []
     outbox = Outbox(TABLES)
     watch = Watch(
@@ -40,7 +47,7 @@ def watch_of(client: redis.Redis, owner: str = "one") -> tuple[Watch, list[str]]
         MarketStore(client),
         CommandStore(client),
         SnapshotStore(client),
-        Lease(client, "monitor", owner),
+        Lease(client, "monitor", owner, lifetime_ms),
         EventClock(NOON_US),
         lambda: announced.append(owner),
     )
@@ -156,3 +163,74 @@ def test_what_is_wrong_with_the_feed_is_told_in_a_few_sentences() -> None:
     found = alarms({"age_ms": 40}, {}, {}, {}, [f"okx: market {number}: gone" for number in range(7)])
     assert found[0] == "Feed: okx: market 0: gone."
     assert found[5:] == ["2 more troubles of the feed stand in the engine's log."]
+
+
+def more_trades(client: redis.Redis, count: int) -> None:
+    """Open trades beside the first one, as an engine writes them."""
+    store = PortfolioStore(client, "strategy", Outbox(TABLES))
+    state, _ = store.load()
+    for number in range(count):
+        trade = msgspec.structs.replace(active_trade(), id=str(uuid.UUID(int=number)), position_size_usd=Decimal(1))
+        assert state is not None
+        state = state.opened(trade)
+        store.commit(Transition(operation_id=f"open {number}", at_us=NOON_US, state=state, trades=(trade,)))
+
+
+def test_a_first_look_at_more_trades_than_the_lease_has_time_for_counts(
+    running: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight slices of a quarter of a second each, under a lease of one second."""
+    more_trades(running, 15)
+    read = OpenTrades._records
+
+    def slowly(self: OpenTrades, trade_ids: list[str]) -> list[bytes | None]:
+        time.sleep(0.25)
+        return read(self, trade_ids)
+
+    monkeypatch.setattr(open_trades, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(OpenTrades, "_records", slowly)
+    watch, announced = watch_of(running, lifetime_ms=1_000)
+    tick = watch.turn()
+    assert tick is not None
+    assert (len(tick.portfolios[0].reading.trades), announced) == (16, ["one"])
+    assert tick.portfolios[0].documents is not None
+
+
+def test_while_many_trades_are_marked_for_the_first_time_the_lease_is_kept(
+    running: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more_trades(running, 7)
+    mark = MarkTable._numbers
+
+    def slowly(self: MarkTable, trade: Trade) -> tuple[float, ...]:
+        time.sleep(0.2)
+        return mark(self, trade)
+
+    monkeypatch.setattr(marks, "TAKEN_AT_ONCE", 1)
+    monkeypatch.setattr(MarkTable, "_numbers", slowly)
+    watch, _ = watch_of(running, lifetime_ms=1_000)
+    tick = watch.turn()
+    assert tick is not None and tick.portfolios[0].documents is not None
+
+
+def test_a_look_that_lost_its_lease_on_the_way_is_made_up_for_by_the_next(
+    running: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more_trades(running, 15)
+    monkeypatch.setattr(open_trades, "READ_AT_ONCE", 4)
+    watch, announced = watch_of(running)
+    read, looks = OpenTrades._records, []
+
+    def losing(self: OpenTrades, trade_ids: list[str]) -> list[bytes | None]:
+        looks.append(trade_ids)
+        if len(looks) == 2:
+            running.delete(keys.lease("monitor"))
+        return read(self, trade_ids)
+
+    monkeypatch.setattr(OpenTrades, "_records", losing)
+    assert watch.turn() is None
+    assert (len(looks), announced) == (2, [])
+    tick = watch.turn()
+    assert tick is not None
+    ids = [trade.id for trade in tick.portfolios[0].reading.trades]
+    assert len(ids) == len(set(ids)) == 16
