@@ -203,6 +203,7 @@ def test_a_book_that_is_not_in_order_and_what_it_leaves_unknown_say_why(desk: De
     expect(first.locator('[data-field="unrealised_usd"]')).to_have_attribute("title", f"bybit gapped: {reason}")
     expect(first.locator(".venues").get_by_text(f"bybit gapped: {reason}")).to_be_visible()
     expect(second.locator(".venues")).to_contain_text("okx: no price has come")
+    expect(third.locator(".unequal")).to_be_hidden()
     expect(third.locator(".unmarked")).to_be_hidden()
     expect(field(page, "unrealised_usd")).to_have_text("unknown")
     expect(page.get_by_text("The P&L of 2 of 3 open trades is unknown, for instance BTCUSDT: bybit g")).to_be_visible()
@@ -339,3 +340,15 @@ def test_signing_out_elsewhere_sends_the_page_to_the_login(desk: Desk, monkeypat
     other.goto(desk.address + f"/trades/{snapshots.OTHER_ID}/")
     other.get_by_role("button", name="Log out").click()
     page.wait_for_url(desk.address + "/login/?next=%2F")
+
+
+def test_a_trade_that_is_legged_out_and_waits_for_its_hedge_says_so(desk: Desk, redis_client: redis.Redis) -> None:
+    words = "legged out, its hedge waits for the market: long 0.019, short 0"
+    desk.publish(snapshots.portfolio(trades=[snapshots.trade(status="Pending", unequal=words)]))
+    page = desk.logged_in("/")
+    expect(page.locator(".trades tbody tr .venues")).to_contain_text(words)
+    redis_client.set(f"strategy:trades:active:{snapshots.TRADE_ID}", ACTIVE_TRADE.read_bytes())
+    page.goto(f"{desk.address}/trades/{snapshots.TRADE_ID}/")
+    expect(page.locator("#now .unequal")).to_have_text(words)
+    desk.publish(snapshots.portfolio(trades=[snapshots.trade(unequal=None)]))
+    expect(page.locator("#now .unequal")).to_be_hidden()

@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trading.domain.orders import Leg, Order, OrderStatus
+from trading.domain.orders import Leg, Order, OrderStatus, Role
 from trading.domain.queue import progress_fraction
-from trading.domain.trades import Trade
+from trading.domain.trades import Trade, TradeStatus
 from trading.domain.units import text_of
 from trading.engine.monitor import PortfolioTick, Tick
 
@@ -80,7 +80,18 @@ def trade_part(trade: Trade, unrealised_usd: float, spread_now_bps: float) -> di
         "long_status": trade.long_order.status.value,
         "short_status": trade.short_order.status.value,
         "exit_reason": trade.exit_reason,
+        "unequal": unequal_of(trade),
     }
+
+
+def unequal_of(trade: Trade) -> str | None:
+    """That the legs of an entry hold different quantities, in words; its leg-out is recorded once it is hedged."""
+    held = {leg: abs(trade.position(leg)) for leg in Leg}
+    if trade.status is not TradeStatus.PENDING or held[Leg.LONG] == held[Leg.SHORT]:
+        return None
+    hedging = any(order.role is Role.HEDGE and order.is_pending for order in trade.orders)
+    what = "legged out, its hedge waits for the market" if hedging else "legs are unequal"
+    return f"{what}: long {text_of(held[Leg.LONG])}, short {text_of(held[Leg.SHORT])}"
 
 
 def progress_of(order: Order) -> float:

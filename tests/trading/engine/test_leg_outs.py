@@ -1,8 +1,10 @@
 """Leg-outs: by a timer of event time, with both hedges, and what happens on the way."""
 
 from tests.trading.engine.scene import ALPHA, BETA, D, Scene, desk, strategy, us, venue
+from trading.domain.events import FeedGap
 from trading.domain.orders import Leg, OrderStatus, Role
 from trading.domain.trades import Hedge, TradeStatus
+from trading.engine.snapshot import unequal_of
 
 
 def filled_long(hedge: str = "unwind") -> Scene:
@@ -193,3 +195,21 @@ def test_a_hedge_retries_what_remains_at_each_book_update() -> None:
     assert trade.leg_out is not None
     # average (0.010 * 49980 + 0.009 * 49970) / 0.019 = 49975.263157894737 (rounded at 12 decimals)
     assert trade.leg_out.hedge_price == D("49975.263157894737")
+
+
+def test_a_leg_out_whose_hedge_finds_no_book_stays_pending_and_says_so() -> None:
+    """The record comes with the hedge; until then everybody who looks at the trade sees what it holds."""
+    scene = Scene()
+    scene.open_trade()
+    assert unequal_of(scene.trade) is None
+    scene.print_(2200, ALPHA, "49990.0", "2.0", "sell")
+    assert unequal_of(scene.trade) == "legs are unequal: long 0.019, short 0"
+    scene.event(FeedGap(ALPHA, us(2500), "lost"))
+    scene.time(3_600_000)
+    assert (scene.trade.status, scene.trade.leg_out) == (TradeStatus.PENDING, None)
+    assert unequal_of(scene.trade) == "legged out, its hedge waits for the market: long 0.019, short 0"
+    scene.book(3_600_100, ALPHA, [("49900.0", "1")], [("49990.0", "1")])
+    assert (scene.trade.status, scene.portfolio.state.leg_out_count) == (TradeStatus.CLOSED, 1)
+    assert scene.trade.leg_out is not None
+    assert scene.trade.leg_out.occurred_us == us(2700)
+    assert unequal_of(scene.trade) is None
