@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
 from pathlib import Path
 
@@ -50,11 +51,11 @@ def run(turns: int) -> list[Ratio]:
     with tempfile.TemporaryDirectory() as folder, running_redis(Path(folder)) as url:
         client = redis.Redis.from_url(url)
         require_same(in_memory(files), with_redis(client, files))
+        aside = ("feed, engine, monitor; processor time", lambda: in_memory(files))
+        feed = ("events in order; processor time", lambda: deque(ReplayFeed(files), maxlen=0))
         return [
-            compare(
-                "replay, stores aside", ("feed, engine, monitor", lambda: in_memory(files)), bare, turns, limit=LIMIT
-            ),
-            compare("replay, feed alone", ("events in order", lambda: deque(ReplayFeed(files), maxlen=0)), bare, turns),
+            compare("replay, stores aside", aside, bare, turns, limit=LIMIT, clock=time.process_time),
+            compare("replay, feed alone", feed, bare, turns, clock=time.process_time),
             compare("replay, with Redis", ("atomic steps included", lambda: with_redis(client, files)), bare, turns),
             end_to_end(files),
         ]
