@@ -69,13 +69,14 @@ class Book:
 
     def show_top(self, event: TopOfBook) -> bool:
         """Takes in a top of book, the most frequent event by far; whether it has other prices than the one before."""
-        before = self._top
+        before, has_ruled = self._top, self.event_us <= self._top_rules_until_us
         self._top = event
         self.event_us = event.event_us
         self._top_rules_until_us = event.event_us + TOP_LAG_US_MAX
         if self._gapped and not self._has_depth:
             self._gapped = False
         if before is not None and before.bid == event.bid and before.ask == event.ask:
+            self._quote_known = self._quote_known and has_ruled
             return False
         self._quote_known = False
         return True

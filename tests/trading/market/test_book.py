@@ -145,6 +145,14 @@ def test_bid_at_or_over_the_ask_is_crossed() -> None:
     assert book_of(top("100.01", "1", "100.00", "1")).state(1_000) == "crossed"
 
 
+def test_a_top_that_repeats_its_prices_rules_again_over_a_depth_that_was_newer() -> None:
+    late_us = 1_000 + 2 * TOP_LAG_US_MAX
+    book = book_of(snapshot(), top("99.50", "1", "100.00", "1"), spot_diff(11, 11, [("99.75", "1.0")], late_us))
+    assert book.best_bid == Decimal("99.75")
+    book.apply(top("99.50", "1", "100.00", "1", late_us + 1))
+    assert book.best_bid == Decimal("99.50")
+
+
 def test_the_top_of_book_rules_over_the_first_levels() -> None:
     """The bid fell to 99.00 of which 0.5 is left, the depth does not know it yet."""
     book = book_of(snapshot(), top("99.00", "0.5", "100.00", "8.0"))
