@@ -25,7 +25,7 @@ SECONDS_MAX = 10.0
 
 def program(name: str, code: str = SLEEPER, **options: object) -> Program:
     """A Python program of one source text."""
-    return Program(name, [sys.executable, "-c", textwrap.dedent(code)], **options)  # type: ignore[arg-type]
+    return Program(name, [sys.executable, "-u", "-c", textwrap.dedent(code)], **options)  # type: ignore[arg-type]
 
 
 def eventually(condition: Callable[[], bool]) -> None:

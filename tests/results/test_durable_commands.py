@@ -130,4 +130,4 @@ def test_following_ends_cleanly_on_ctrl_c(portfolio: Portfolio, monkeypatch: pyt
     monkeypatch.setattr("time.sleep", interrupt)
     status, text = run("sync_results", "--follow", "--json")
     assert status == 0
-    assert json.loads(text)["appended"] == 6  # the trade twice, two results, their metrics
+    assert json.loads(text)["appended"] == 8  # the trade twice, two fills, two results, their metrics
