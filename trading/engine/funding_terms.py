@@ -17,6 +17,7 @@ from trading.domain.spread import FundingTerm
 
 KNOWN_MAX = 512  # instants: months of settlements every few hours; older ones follow by the interval
 HOUR_US = 3_600_000_000
+SWITCH_US = 60_000_000  # a venue may name the settlement after next this long before the next one has passed
 
 
 class Funding(msgspec.Struct, frozen=True):
@@ -53,7 +54,12 @@ class FundingTerms:
         self._instants: list[int] = []
 
     def learn(self, funding: Funding, basis: Basis, told_us: int) -> bool:
-        """Takes in a settlement; the last word counts. Returns whether its instant was not known before."""
+        """Takes in a settlement; the last word counts, and what an announcement leaves out is called off.
+
+        Returns whether the instant was not known before.
+        """
+        if basis is Basis.ANNOUNCED:
+            self._forget_between(told_us + SWITCH_US, funding.at_us)
         before = self._known.get(funding.at_us)
         is_new = before is None
         self._known[funding.at_us] = Known(funding, basis, min(told_us, before.told_us if before else told_us))
@@ -62,6 +68,12 @@ class FundingTerms:
             if len(self._instants) > KNOWN_MAX:
                 del self._known[self._instants.pop(0)]
         return is_new
+
+    def _forget_between(self, after_us: int, before_us: int) -> None:
+        called_off = self._instants[bisect_right(self._instants, after_us) : bisect_left(self._instants, before_us)]
+        for instant_us in called_off:
+            self._instants.remove(instant_us)
+            del self._known[instant_us]
 
     def at(self, instant_us: int) -> tuple[Funding, Basis]:
         """What is paid at an instant, and how that is known. Something must be known."""

@@ -154,6 +154,22 @@ def test_a_changed_interval_makes_no_settlement_that_the_venue_did_not_have() ->
     assert [instant for instant, *_ in story(after)] == [10_000]
 
 
+def test_a_settlement_that_the_venue_moves_to_a_later_instant_is_not_paid_at_the_earlier_one() -> None:
+    scene = active()
+    scene.time(20_000)
+    rate(scene, 30_000, BETA, "0.0002", "50200", 4 * HOUR_MS, hours=4)
+    rate(scene, HOUR_MS, BETA, "0.0003", "50300", 8 * HOUR_MS, hours=8)
+    scene.time(8 * HOUR_MS + WAIT_MS)
+    assert story(scene)[1:] == [(8 * HOUR_MS, "0.0003", "50300", "announced")]
+
+
+def test_the_settlement_after_next_named_a_little_early_calls_nothing_off() -> None:
+    scene = active()
+    rate(scene, 9_990, BETA, "0.0003", "50300", HOUR_MS + 10_000)
+    scene.time(11_000)
+    assert story(scene) == [(10_000, "0.0002", "50200", "announced")]
+
+
 def test_an_interval_that_is_set_too_short_makes_no_settlements_before_the_one_that_is_announced() -> None:
     """The settings say hourly, the venue's next one is in three hours."""
     scene = active()
