@@ -221,7 +221,7 @@ class StrategyAdmin(SettingsAdmin):
     search_fields = ("prefix", "name")
     actions = ("switch_on", "switch_off")
     groups = (
-        ("Portfolio", ("prefix", "name", "enabled", "starting_capital", "capital_mode")),
+        ("Portfolio", ("prefix", "name", "enabled", "starting_capital", "capital_mode", "closed_trades_kept")),
         ("What is traded", ("pairs", "position_size_usd", "trades_open_max", "trades_open_per_pair_max")),
         ("Signal", ("signal", "entry_threshold_bps", "baseline_seconds", "funding_weight", "hold_seconds_expected")),
         ("Entry", ("entry_policy", "first_leg", "fill_volume", "entry_timeout_seconds", "cooldown_seconds")),

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from django.db import transaction
 
-from paperdesk.outbox import record
+from paperdesk.outbox import canonical_row, record
 from results.domain.units import datetime_of, plain
 from trading.config import Defaults, load_desk
 from trading.domain.errors import ConfigurationError
@@ -22,6 +22,7 @@ from trading.settings_desk import desk_with, is_empty
 from trading.settings_models import KINDS, DeskSettings, SettingsModel, Strategy
 
 SHIPPED_BY = "shipped defaults"
+UPGRADED_BY = "upgrade"
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -70,10 +71,18 @@ def settings_import(desk: Desk, by: str, now_us: int, only_these: bool = False) 
 
 
 def settings_seed(defaults: Defaults, now_us: int) -> Saved | None:
-    """Load the shipped settings into a database that has none; None, and nothing was done, if it has some."""
+    """Load the shipped settings into a database that has none; None, and nothing was loaded, if it has some.
+
+    Rows that got a new column since they were recorded are recorded again, so that every store learns its value.
+    """
     with transaction.atomic():
         _locked()
-        return settings_import(load_desk(defaults=defaults), SHIPPED_BY, now_us) if is_empty() else None
+        if is_empty():
+            return settings_import(load_desk(defaults=defaults), SHIPPED_BY, now_us)
+        for row in (row for _, model in KINDS for row in model._default_manager.all()):
+            if canonical_row(row)["row_hash"] != row.row_hash:
+                record(row, now_us, UPGRADED_BY)
+    return None
 
 
 def _locked() -> DeskSettings:

@@ -6,6 +6,7 @@ rulings 11, 12, 15, 16, 18 and 21.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
@@ -14,7 +15,7 @@ import msgspec
 from results.pipeline.portfolio_view import PortfolioView
 from trading.domain.metrics import PortfolioMetrics, portfolio_metrics
 from trading.domain.pnl import residual_tolerance, terms_of
-from trading.domain.portfolio import CLOSED_TRADES_KEPT, PortfolioState
+from trading.domain.portfolio import CLOSED_TRADES_KEPT_MAX, PortfolioState
 from trading.domain.trades import TradeStatus
 from trading.domain.units import ZERO, plain, text_of
 from trading.stores.wire.trade import FOREIGN
@@ -117,8 +118,11 @@ def closed_trades_are_kept(view: PortfolioView, state: PortfolioState) -> Violat
         yield Violation("closed trades", view.keys.closed_trade(trade_id), f"the index has {trade_id}, no record has")
     for trade_id in sorted(set(state.closed_trades) - view.closed_trades.keys()):
         yield Violation("closed trades", view.keys.closed_trade(trade_id), f"the state lists {trade_id}, no record has")
-    if len(state.closed_trades) > CLOSED_TRADES_KEPT:
+    if len(state.closed_trades) > CLOSED_TRADES_KEPT_MAX:
         yield Violation("closed trades", view.keys.state, f"{len(state.closed_trades)} closed trades are listed")
+    for trade_id, times in Counter(state.closed_trades).items():
+        if times > 1:
+            yield Violation("closed trades", view.keys.state, f"closed trade {trade_id} is listed {times} times")
 
 
 def states_are_legal(view: PortfolioView, _state: PortfolioState) -> Violations:

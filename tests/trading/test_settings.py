@@ -67,6 +67,18 @@ def test_a_database_that_has_settings_is_not_seeded_again(seeded: Saved) -> None
     assert not Venue.objects.filter(name="binanceusdm").exists()
 
 
+def test_a_row_that_got_a_new_column_since_is_recorded_again_once(seeded: Saved) -> None:
+    Strategy.objects.filter(pk="strategy").update(row_hash=7)
+    sent, version = OutboxRow.objects.count(), strategy().version
+    settings_seed("synthetic", later(9))
+    renewed = strategy()
+    assert renewed.version > version and renewed.changed_by == "upgrade"
+    assert renewed.row_hash == canonical_row(renewed)["row_hash"]
+    assert OutboxRow.objects.latest("pk").row_hash == renewed.row_hash
+    settings_seed("synthetic", later(10))
+    assert OutboxRow.objects.count() == sent + 1
+
+
 def test_a_change_raises_the_version_once_and_what_is_as_it_was_does_not(seeded: Saved) -> None:
     assert save(strategy(leg_out_ms=750), strategy("strategy_complete", leg_out_ms=750)) == Saved(
         2, (), ("strategy strategy", "strategy strategy_complete")

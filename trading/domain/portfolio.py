@@ -17,7 +17,8 @@ from trading.domain.errors import ConservationBroken, InsufficientCapital
 from trading.domain.trades import LegOut, Trade
 from trading.domain.units import ZERO, day_of, floor_to_step, round12
 
-CLOSED_TRADES_KEPT = 100  # ruling 18
+CLOSED_TRADES_KEPT_MAX = 10_000
+CLOSED_TRADES_KEPT = 100  # ids in the state, unless the strategy says otherwise; ruling 18
 RECENT_EXITS_KEPT = 10
 CENT = Decimal("0.01")
 
@@ -124,8 +125,11 @@ class PortfolioState(msgspec.Struct, frozen=True):
             active_trades=(*self.active_trades, trade.id),
         )
 
-    def closed(self, trade: Trade, fees: Decimal, funding: Decimal) -> PortfolioState:
-        """The state after a trade closed with `actual_profit_usd`; a trade without any fill counts as none."""
+    def closed(self, trade: Trade, fees: Decimal, funding: Decimal, kept: int = CLOSED_TRADES_KEPT) -> PortfolioState:
+        """The state after a trade closed with `actual_profit_usd`; a trade without any fill counts as none.
+
+        `kept` is how many of the latest closed trades the state lists.
+        """
         net = trade.actual_profit_usd or ZERO
         freed = trade.position_size_usd + (net if self.capital_mode == "compounding" else ZERO)
         counted = any(order.filled_quantity for order in trade.all_orders)
@@ -135,7 +139,7 @@ class PortfolioState(msgspec.Struct, frozen=True):
             available_capital=self.available_capital + freed,
             total_open_positions=self.total_open_positions - trade.position_size_usd,
             active_trades=tuple(t for t in self.active_trades if t != trade.id),
-            closed_trades=(trade.id, *self.closed_trades)[:CLOSED_TRADES_KEPT],
+            closed_trades=(trade.id, *self.closed_trades)[:kept],
             cumulative_pnl=round12(self.cumulative_pnl + net),
             total_trades=self.total_trades + counted,
             win_count=self.win_count + (counted and net > 0),

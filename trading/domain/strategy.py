@@ -15,7 +15,7 @@ import msgspec
 
 from trading.domain.errors import ConfigurationError
 from trading.domain.instruments import Instrument, Venue
-from trading.domain.portfolio import CapitalMode
+from trading.domain.portfolio import CLOSED_TRADES_KEPT, CLOSED_TRADES_KEPT_MAX, CapitalMode
 from trading.domain.settings import declared, refuse, require_in_range
 from trading.domain.units import floor_to_step
 
@@ -100,6 +100,16 @@ class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 28_800
     trades_open_max: Annotated[int, declared("Open trades of the portfolio at most.", "trades", 1, 100_000)] = 10
     trades_open_per_pair_max: Annotated[int, declared("Open trades of one pair at most.", "trades", 1, 100_000)] = 1
+    closed_trades_kept: Annotated[
+        int,
+        declared(
+            "How many of its latest closed trades the portfolio's state lists in Redis. All of them stay in the index "
+            "by exit time and in every store.",
+            "trades",
+            1,
+            CLOSED_TRADES_KEPT_MAX,
+        ),
+    ] = CLOSED_TRADES_KEPT
     cooldown_seconds: Annotated[
         Decimal, declared("Rest of a pair after an entry, and after a close.", "seconds", 0, DAY_SECONDS)
     ] = Decimal(2)

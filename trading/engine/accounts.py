@@ -50,14 +50,18 @@ def departure(before: PortfolioState, now: PortfolioState, own: Set[str]) -> str
     return None
 
 
-def state_after(state: PortfolioState, before: Trade | None, trade: Trade) -> PortfolioState:
-    """The portfolio's state after a trade went from `before` to `trade`; the same object where nothing changes."""
+def state_after(state: PortfolioState, before: Trade | None, trade: Trade, closed_kept: int) -> PortfolioState:
+    """The portfolio's state after a trade went from `before` to `trade`; the same object where nothing changes.
+
+    `closed_kept` is how many of the latest closed trades it lists (ruling 18).
+    """
     if before is None:
         state = state.opened(trade)
     if trade.leg_out is not None and (before is None or before.leg_out is None):
         state = state.legged_out(trade.leg_out.occurred_us, trade.leg_out.hedge_loss or ZERO)
     if trade.status is TradeStatus.CLOSED:
-        state = state.closed(trade, fees_of(trade), trade.funding_long_usd + trade.funding_short_usd)
+        funding = trade.funding_long_usd + trade.funding_short_usd
+        state = state.closed(trade, fees_of(trade), funding, closed_kept)
     return state
 
 

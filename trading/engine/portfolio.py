@@ -167,7 +167,7 @@ class Portfolio:
     ) -> PortfolioState:
         """Writes the step on the state that is known, and on newer ones while other engine shards move it on."""
         for lost in range(ATTEMPTS_MAX):
-            state = state_after(self.state, before, trade)
+            state = state_after(self.state, before, trade, self.strategy.closed_trades_kept)
             try:
                 self.store.commit(self._transition(before, trade, state, at_us, funding))
             except PortfolioMoved:

@@ -143,3 +143,11 @@ def test_capital_is_conserved_whatever_opens_and_closes(moves: list[tuple[int, i
         assert state.active_trades == tuple(trade.id for trade in open_trades)
         assert len(state.closed_trades) <= CLOSED_TRADES_KEPT
         assert not set(state.active_trades) & set(state.closed_trades)
+
+
+def test_the_state_lists_as_many_closed_trades_as_the_strategy_keeps() -> None:
+    state = PortfolioState.new(D(1_000), START_US)
+    for number in range(5):
+        trade = trade_of(str(number), "10", "1")
+        state = state.opened(trade).closed(trade, D(0), D(0), kept=3)
+    assert state.closed_trades == ("4", "3", "2")
