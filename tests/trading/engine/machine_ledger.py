@@ -49,7 +49,7 @@ class Ledger:
         self.fills: list[tuple[str, Order, Decimal]] = []  # of the event: portfolio, order, quantity
         self.closed_now: list[Trade] = []
         self.transitions = 0
-        self.began_us = 0  # the engine that is alive
+        self.ended_before: set[str] = set()  # orders that had ended when the engine began that is alive
         self._taken: dict[Level, Decimal] = defaultdict(Decimal)
         self._shown: dict[Level, Decimal] = {}  # what the level was when something was taken of it last
 
@@ -62,10 +62,11 @@ class Ledger:
             Decimal, {level: taken for level, taken in self._taken.items() if not self._is_fresh(level, event)}
         )
 
-    def begin(self, now_us: int) -> None:
+    def begin(self) -> None:
         """A new engine begins with empty books, and knows what was answered to the one before."""
         self._taken.clear()
-        self.began_us = now_us
+        orders = (order for trade in self.trades.values() for order in trade.all_orders)
+        self.ended_before = {order.id for order in orders if not order.is_pending}
 
     def written(self, prefix: str, transition: Transition) -> None:
         """One transition was written. Raises AssertionError where it does not follow from what was before."""
@@ -113,7 +114,7 @@ class Ledger:
             assert not order.filled_quantity % step
         for order in (each for each in trade.orders if each.id not in known and each.role is not Role.ENTRY):
             for other in trade.all_orders:
-                if other.status is not OrderStatus.CANCELLED or (other.ended_us or 0) < self.began_us:
+                if other.status is not OrderStatus.CANCELLED or other.id in self.ended_before:
                     continue
                 if order.role is Role.HEDGE or other.leg is order.leg and other.role is order.role:
                     way_us = latency.response_us(markets[other.instrument].venue, cancel_of(other.id))

@@ -87,7 +87,7 @@ class World:
             each.prefix: FaultyStore(each.prefix, self.backend.store(each.prefix), self.fault, self._written)
             for each in self.desk.strategies
         }
-        self.ledger.begin(self.now_us)
+        self.ledger.begin()
         clock = EventClock(self.now_us)
         self.engine = Engine(self.desk, self.stores, self.quotes, MemoryCommands(), clock, self.shard)
         self.ledger.engine = self.engine
