@@ -10,7 +10,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from paperdesk.embedded.ports import free_port
-from tests.trading.stores.cutting_proxy import CuttingProxy
+from tests.faults.plan import Fault, Kind, Listed
+from tests.faults.proxy import Proxy
 from trading.stores import keys
 from trading.stores.errors import LeaseLost, RedisAway, StepConflict, StepRefused
 from trading.stores.step import Step, StepRunner
@@ -105,19 +106,24 @@ def test_a_repeated_operation_answers_the_same_and_changes_nothing(runner: StepR
 
 
 @pytest.fixture
-def proxy(redis_server: str) -> Iterator[CuttingProxy]:
-    with CuttingProxy(urlsplit(redis_server).port or 0) as running:
+def proxy(redis_server: str) -> Iterator[Proxy]:
+    with Proxy(urlsplit(redis_server).port or 0) as running:
         yield running
+
+
+def lose_replies(proxy: Proxy, count: int) -> None:
+    """Lose the next replies: the command arrives, its answer does not come back."""
+    proxy.follow(Listed({number: Fault(Kind.LOSE_REPLY) for number in range(1, count + 1)}))
 
 
 @pytest.mark.parametrize("lost", [1, 2, 5])
 def test_a_step_whose_answer_was_lost_is_sent_again_and_written_once(
-    lost: int, proxy: CuttingProxy, redis_client: Any
+    lost: int, proxy: Proxy, redis_client: Any
 ) -> None:
     client = Redis(port=proxy.port, retry=Retry(NoBackoff(), 0))
     runner = StepRunner(client)
     runner.run(Step("warm").set("s", "1"))  # the script is known and the connection open
-    proxy.cut(lost)
+    lose_replies(proxy, lost)
     ids = runner.run(Step("a").expect("s", "1").set("s", "2").lpush("list", "x").emit(ENTRY))
     assert redis_client.lrange("list", 0, -1) == [b"x"]
     assert [entry[0].decode() for entry in redis_client.xrange(keys.OUTBOX)] == ids
@@ -125,17 +131,17 @@ def test_a_step_whose_answer_was_lost_is_sent_again_and_written_once(
 
 
 def test_when_every_answer_is_lost_the_outcome_is_unknown_and_the_step_may_be_run_again(
-    proxy: CuttingProxy, redis_client: Any
+    proxy: Proxy, redis_client: Any
 ) -> None:
     client = Redis(port=proxy.port, retry=Retry(NoBackoff(), 0))
     runner = StepRunner(client)
     runner.run(Step("warm").set("s", "1"))
-    proxy.cut(1_000)
+    lose_replies(proxy, 1_000)
     step = Step("a").expect("s", "1").set("s", "2").emit(ENTRY)
     with pytest.raises(RedisAway, match="Redis did not answer to step a") as refusal:
         runner.run(step)
     assert refusal.value.retryable
-    proxy.cut(0)
+    proxy.pass_all()
     assert runner.run(step) == [entry[0].decode() for entry in redis_client.xrange(keys.OUTBOX)]
     client.close()
 
