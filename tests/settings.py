@@ -1,6 +1,7 @@
 """The project's settings for tests: a data folder and a Redis of their own for each pytest process (xdist worker).
 
-Nothing of the developer is read: neither the `.env`, nor the variables that PaperDesk knows, nor a running desk.
+Nothing of the developer is read: neither the `.env`, nor the variables that PaperDesk knows, nor a running desk; but
+for CLICKHOUSE_URL, a server on which the tests make databases of their own, and drop them.
 The Redis starts here and not in a fixture, because Django's settings hold its address. Children that a test starts
 inherit these variables and use the project's own settings. pytest is told of this module by --ds (pyproject.toml),
 which holds in xdist's workers too although they inherit DJANGO_SETTINGS_MODULE.
@@ -21,6 +22,8 @@ _cleanup = contextlib.ExitStack()
 atexit.register(_cleanup.close)
 _folder = Path(_cleanup.enter_context(tempfile.TemporaryDirectory(prefix="paperdesk-test-")))
 
+# A server that the tests of ClickHouse shall use in place of an embedded one; xdist's workers inherit it by this name.
+os.environ.setdefault("TEST_CLICKHOUSE_URL", os.environ.get("CLICKHOUSE_URL", ""))
 for _name in KNOWN:
     os.environ.pop(_name, None)
 os.environ |= {

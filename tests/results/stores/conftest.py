@@ -1,16 +1,16 @@
-"""A migrated DuckDB file, and a migrated database of its own in the embedded ClickHouse, for each test."""
+"""A migrated DuckDB file, and a migrated database of its own in ClickHouse, for each test."""
 
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from results.stores import duck
 from results.stores.clickhouse import ClickHouse
 from results.stores.gate import Gate
-from tests.results.stores.made import EmbeddedProcess
+from tests.results.stores.made import EmbeddedProcess, drop_database
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def gate(tmp_path: Path) -> Gate:
 @pytest.fixture
 def fresh_clickhouse_url(clickhouse_url: str) -> str:
     """The address of a database that is not there yet."""
-    return clickhouse_url.replace("/paperdesk", f"/test_{uuid.uuid4().hex}")
+    return urlunsplit(urlsplit(clickhouse_url)._replace(path=f"/test_{uuid.uuid4().hex}"))
 
 
 @pytest.fixture
@@ -34,10 +34,9 @@ def clickhouse(fresh_clickhouse_url: str) -> Iterator[ClickHouse]:
     store = ClickHouse(fresh_clickhouse_url)
     store.migrate()
     yield store
-    store.close()
     # All tests share one process: a hundred databases of twenty tables would take its memory.
-    address, _, name = fresh_clickhouse_url.replace("default@", "").rpartition("/")
-    urllib.request.urlopen(address, f"DROP DATABASE {name} SYNC".encode(), timeout=30).close()
+    drop_database(store)
+    store.close()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from paperdesk.embedded.ports import free_port
 from paperdesk.embedded.tied import tied
 from paperdesk.environment import BASE_DIR
 from results.domain.canonical import Column, sealed
+from results.stores.clickhouse import ClickHouse
 from results.stores.rows import Entry
 from results.stores.schema import Table
 
@@ -66,6 +67,11 @@ def rows_of(stored: pyarrow.Table, table: Table) -> list[dict[str, Any]]:
         values = stored[column.name]
         columns[column.name] = (values.cast(pyarrow.int64()) if column.kind == "time" else values).to_pylist()
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def drop_database(store: ClickHouse) -> None:
+    """Drop the database that the store is in."""
+    store.command(f"DROP DATABASE IF EXISTS {store.address.database} SYNC")
 
 
 class EmbeddedProcess:

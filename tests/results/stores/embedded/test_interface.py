@@ -23,9 +23,9 @@ Asker = Callable[..., Answer]
 
 
 @pytest.fixture
-def ask(clickhouse_url: str) -> Asker:
+def ask(embedded_clickhouse_url: str) -> Asker:
     """Ask(body, method=, path=, headers=, **parameters) -> status, headers by lower-case name, body."""
-    address = urlsplit(clickhouse_url)
+    address = urlsplit(embedded_clickhouse_url)
 
     def asker(
         body: bytes = b"",
@@ -173,8 +173,8 @@ def test_malformed_bytes_insert_nothing(ask: Asker, table: str) -> None:
     assert count(ask, table) == 0
 
 
-def test_cut_connection_inserts_nothing(ask: Asker, table: str, clickhouse_url: str) -> None:
-    address = urlsplit(clickhouse_url)
+def test_cut_connection_inserts_nothing(ask: Asker, table: str, embedded_clickhouse_url: str) -> None:
+    address = urlsplit(embedded_clickhouse_url)
     body = f"INSERT INTO {table} FORMAT TSV\n1\n".encode()
     head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body) + 2}\r\n\r\n".encode()
     with socket.create_connection((str(address.hostname), address.port)) as connection:
