@@ -62,7 +62,7 @@ def keepers() -> tuple[Keeper, ...]:
     """The stores that follow the durable log, in the order in which they are written."""
     return (
         Keeper(DjangoRows(), DjangoTables()),
-        Keeper(ClickHouseRows(clickhouse), ClickHouseTables(clickhouse)),
+        Keeper(ClickHouseRows(clickhouse), ClickHouseTables(clickhouse, gate)),
     )
 
 

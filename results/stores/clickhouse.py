@@ -1,38 +1,33 @@
 """ClickHouse over HTTP, by clickhouse-connect only: a server, a cluster, or the embedded one, all the same.
 
 A batch of rows is frozen before it is sent: the same Arrow bytes, and their hash as its deduplication token, in every
-attempt. An INSERT counts as done when a question afterwards found every key of it at its version or a newer one, so
-correctness does not hang on what the server remembers of tokens. The follower's marks lie in the table
+attempt. (One that grows before it is tried again is another batch: its rows may lie on disk twice until the next
+merge, and are seen once.) An INSERT counts as done when a question afterwards found every key of it at its version or
+a newer one, so correctness does not hang on what the server remembers of tokens. The follower's marks lie in the table
 `follower_mark` here, so that they are restored or lost together with the rows (see `marks`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
-import clickhouse_connect
-import msgspec
 import pyarrow
 import pyarrow.compute
-import urllib3.exceptions
 from clickhouse_connect.driver import Client
-from clickhouse_connect.driver.exceptions import Error, OperationalError
+from clickhouse_connect.driver.exceptions import Error
 
+from results.domain.units import us_of_datetime
 from results.stores import clickhouse_plan
 from results.stores.changes import Plan
 from results.stores.clickhouse_ddl import MARKS_TABLE
-from results.stores.failures import ClickHouseAway, ClickHouseRefused, RowsMissing
+from results.stores.clickhouse_wire import UNKNOWN_DATABASE, address_of, connected, failure_of
+from results.stores.failures import ClickHouseRefused, RowsMissing
 from results.stores.marks import Mark
 from results.stores.schema import Table, arrow_schema, quoted
 
-# The server is beside us or in the same network: one that does not accept within 3 s is away, and the sync goes on.
-CONNECT_SECONDS_MAX = 3
-# A batch takes well under a second; a merge or a cold disk may hold it up, a dead peer must not hold the sync for long.
-ANSWER_SECONDS_MAX = 30
 INSERT_SETTINGS: dict[str, Any] = {
     "async_insert": 0,
     "distributed_foreground_insert": 1,
@@ -41,36 +36,10 @@ INSERT_SETTINGS: dict[str, Any] = {
 ROWS_PER_MARK = 100_000  # of each so many rows the last mark is kept, for a log that was restored
 MARKS_MAX = 1_000
 KEYS_PER_QUESTION = 2_000  # 80 kB of UUIDs; a statement has at most 256 kB
-# Errors that pass by themselves: timeouts, too much at once, memory, disk, replicas and keeper away.
-PASSING_CODES = frozenset({159, 202, 209, 210, 241, 242, 243, 252, 279, 285, 319, 425, 439, 999})
-UNKNOWN_TABLE = 60
-UNKNOWN_DATABASE = 81
-TABLES_MISSING = frozenset({UNKNOWN_TABLE, UNKNOWN_DATABASE})
-
-SERVER_WORDS = re.compile(r"server response: (.*?)(?: \(for url [^)]*\))?$", re.DOTALL)
+FORGET = f"""INSERT INTO {MARKS_TABLE} SELECT bucket, {{seq:Int64}}, {{mark:String}}, at + INTERVAL 1 MICROSECOND
+FROM {MARKS_TABLE} FINAL WHERE seq > {{seq:Int64}}"""
 
 Answered = TypeVar("Answered")
-
-
-class Address(msgspec.Struct, frozen=True):
-    """`http://user:password@host:port/database` in its parts."""
-
-    interface: str
-    host: str
-    port: int
-    username: str
-    password: str
-    database: str
-
-
-def address_of(url: str) -> Address:
-    """The parts of CLICKHOUSE_URL. Raises ClickHouseRefused, without its password, when it is not one."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ClickHouseRefused("CLICKHOUSE_URL is not of the form http://user:password@host:port/database")
-    port = parts.port or (8443 if parts.scheme == "https" else 8123)
-    user, password = unquote(parts.username or "default"), unquote(parts.password or "")
-    return Address(parts.scheme, parts.hostname, port, user, password, parts.path.strip("/") or "default")
 
 
 class ClickHouse:
@@ -81,11 +50,13 @@ class ClickHouse:
         self.address = address_of(url)
         self._cluster = cluster or None
         self._client: Client | None = None
+        self._marked_at_us = 0
+        self.started_at = 0.0  # of the server, as `marks` found it, in our `running_seconds`; up to 1 s late
 
     def close(self) -> None:
         """Close the connections, if there are any."""
         if self._client is not None:
-            self._client.close()
+            self._client.close_connections()
             self._client = None
 
     def version(self) -> str:
@@ -137,22 +108,41 @@ class ClickHouse:
 
     def marks(self) -> list[Mark]:
         """The follower's marks, newest position first; none in a database that nobody has fed."""
-        query = f"SELECT seq, mark FROM {MARKS_TABLE} FINAL ORDER BY seq DESC LIMIT {MARKS_MAX}"
-        return [Mark(*row) for row in self._ask(lambda client: _rows(client, query, {}))]
+        query = f"SELECT seq, mark, at, uptime() FROM {MARKS_TABLE} FINAL ORDER BY seq DESC LIMIT {MARKS_MAX}"
+        found = self._ask(lambda client: _rows(client, query, {}))
+        if found:
+            self.started_at = running_seconds() - found[0][3]
+            self._marked_at_us = max(us_of_datetime(at) for _, _, at, _ in found)
+        return [Mark(seq, row) for seq, row, _, _ in found]
 
     def confirm(self, mark: Mark, at_us: int) -> None:
-        """Keep the mark, once everything up to it was inserted. `at_us` is now: of one bucket the latest counts."""
+        """Keep the mark, once everything up to it was inserted. `at_us` is now: of one bucket the latest counts.
+
+        A clock that was set back does not make it count less than the marks that were read.
+        """
+        self._marked_at_us = max(at_us, self._marked_at_us + 1)
         row = pyarrow.table(
             {
                 "bucket": pyarrow.array([mark.seq // ROWS_PER_MARK], pyarrow.int64()),
                 "seq": pyarrow.array([mark.seq], pyarrow.int64()),
                 "mark": pyarrow.array([mark.row]),
-                "at": pyarrow.array([at_us], pyarrow.timestamp("us", "UTC")),
+                "at": pyarrow.array([self._marked_at_us], pyarrow.timestamp("us", "UTC")),
             }
         )
-        settings = {**INSERT_SETTINGS, "insert_deduplicate": 0}
         block = _arrow_stream(row)
+        settings = {**INSERT_SETTINGS, "insert_deduplicate": 0}
         self._ask(lambda client: client.raw_insert(MARKS_TABLE, row.column_names, block, settings, fmt="ArrowStream"))
+
+    def forget(self, mark: Mark) -> None:
+        """Put this mark in place of all that are ahead of it, because ClickHouse has lost rows behind them."""
+        parameters = {"seq": mark.seq, "mark": mark.row}
+        settings = {**INSERT_SETTINGS, "insert_deduplicate": 0}
+        self._ask(lambda client: client.command(FORGET, parameters, settings=settings))
+
+    def lacking(self, table: Table, rows: pyarrow.Table) -> int:
+        """How many keys of these rows of the log (key, version, day, seq) ClickHouse lacks, at their version or a
+        newer one."""
+        return self._missing_keys(table, rows) if rows.num_rows else 0
 
     def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a SELECT; values go in as `{name:Type}` parameters. Decimals come exact, times aware."""
@@ -209,36 +199,20 @@ class ClickHouse:
     def _ask(self, question: Callable[[Client], Answered]) -> Answered:
         try:
             if self._client is None:
-                self._client = _connected(self.address)
+                self._client = connected(self.address)
             return question(self._client)
         except Error as error:
-            raise _failure(error, self.address) from error
+            raise failure_of(error, self.address) from error
+
+
+def running_seconds() -> float:
+    """Seconds on a clock that nobody sets and that goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def batch_token(block: bytes) -> str:
     """The token of a frozen batch: a hash of its bytes."""
     return hashlib.blake2b(block, digest_size=16).hexdigest()
-
-
-def _connected(address: Address) -> Client:
-    client = clickhouse_connect.get_client(
-        interface=address.interface,
-        host=address.host,
-        port=address.port,
-        username=address.username,
-        password=address.password,
-        database="default",
-        connect_timeout=CONNECT_SECONDS_MAX,
-        send_receive_timeout=ANSWER_SECONDS_MAX,
-        query_retries=0,
-        autogenerate_session_id=False,
-        tz_mode="aware",
-        dedicated_pool=True,
-        compress=False,
-    )
-    client.database = address.database  # only now: `migrate` is what makes it
-    client.http_retries = 0  # type: ignore[attr-defined]  # clickhouse-connect repeats by itself what may be repeated
-    return client
 
 
 def _rows(client: Client, query: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -250,30 +224,3 @@ def _arrow_stream(rows: pyarrow.Table) -> bytes:
     with pyarrow.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows.combine_chunks())
     return sink.getvalue().to_pybytes()
-
-
-def _failure(error: Error, address: Address) -> ClickHouseAway | ClickHouseRefused:
-    """What a person and the sync need to know of a client's error: whether to try again, and who said what."""
-    code = int(getattr(error, "code", None) or 0)
-    where = f"ClickHouse at {address.host}:{address.port}"
-    if code in PASSING_CODES or (not code and isinstance(error, OperationalError)):
-        return ClickHouseAway(f"{where} is away: {_reason(error)}")
-    hint = "; `manage.py warehouse migrate` makes the tables" if code in TABLES_MISSING else ""
-    return ClickHouseRefused(f"{where} refused: {_reason(error)}{hint}", code)
-
-
-def _reason(error: BaseException) -> str:
-    """The server's own words, or else those of the innermost error, without addresses and parameters."""
-    text = str(error)
-    found = SERVER_WORDS.search(text)
-    if found:
-        return found[1].strip()
-    reason = (text or type(error).__name__).splitlines()[0]
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror:
-            reason = inner.strerror
-        elif isinstance(inner, TimeoutError | urllib3.exceptions.TimeoutError):
-            reason = "no answer in time"
-        inner = inner.__cause__ or inner.__context__
-    return reason

@@ -58,36 +58,38 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Seeded(msgspec.Struct, frozen=True):
-    """A fault for about `fraction` of all exchanges, of these kinds; `away_seconds` is how long REFUSE and FREEZE last.
+    """A fault for about `fraction` of all exchanges, of these kinds; refusals and freezes last about so long.
 
-    With away_seconds above the client's timeout a freeze is an outage, below it only a delay.
+    A freeze that outlasts the client's timeout is an outage, and what was sent into it is executed later.
     """
 
     seed: int
     fraction: float = 0.3
     kinds: Sequence[Kind] = tuple(Kind)
-    away_seconds: float = 0.1
+    refuse_seconds: float = 0.05
+    freeze_seconds: float = 0.1
 
     def fault(self, number: int) -> Fault | None:
         """See Plan."""
         chance = random.Random(f"{self.seed}/{number}")
-        return made(chance, self.kinds, self.away_seconds) if chance.random() < self.fraction else None
+        return self._made(chance) if chance.random() < self.fraction else None
 
-
-def made(chance: random.Random, kinds: Sequence[Kind], away_seconds: float) -> Fault:
-    """A fault of one of the kinds, with its numbers by chance: cuts fall early and late alike, in any magnitude."""
-    kind = chance.choice(kinds)
-    is_reset = chance.random() < 0.5
-    match kind:
-        case Kind.CUT_REQUEST:
-            return Fault(kind, int(REQUEST_BYTES_MAX ** chance.random()) - 1, is_reset=is_reset)
-        case Kind.CUT_REPLY:
-            return Fault(kind, int(REPLY_BYTES_MAX ** chance.random()), is_reset=is_reset)
-        case Kind.REFUSE | Kind.FREEZE:
-            return Fault(kind, seconds=away_seconds * (0.5 + chance.random()), is_reset=is_reset)
-        case Kind.DELAY:
-            return Fault(kind, seconds=chance.random() * DELAY_SECONDS_MAX)
-        case Kind.DRIP:
-            return Fault(kind, 1 + int(REQUEST_BYTES_MAX ** chance.random()), PAUSE_SECONDS)
-        case _:
-            return Fault(kind, is_reset=is_reset)
+    def _made(self, chance: random.Random) -> Fault:
+        """Its numbers by chance: cuts fall early and late alike, in any magnitude."""
+        kind = chance.choice(self.kinds)
+        is_reset = chance.random() < 0.5
+        match kind:
+            case Kind.CUT_REQUEST:
+                return Fault(kind, int(REQUEST_BYTES_MAX ** chance.random()) - 1, is_reset=is_reset)
+            case Kind.CUT_REPLY:
+                return Fault(kind, int(REPLY_BYTES_MAX ** chance.random()), is_reset=is_reset)
+            case Kind.REFUSE:
+                return Fault(kind, seconds=self.refuse_seconds * (0.5 + chance.random()), is_reset=is_reset)
+            case Kind.FREEZE:
+                return Fault(kind, seconds=self.freeze_seconds * (0.5 + chance.random()))
+            case Kind.DELAY:
+                return Fault(kind, seconds=chance.random() * DELAY_SECONDS_MAX)
+            case Kind.DRIP:
+                return Fault(kind, 1 + int(REQUEST_BYTES_MAX ** chance.random()), PAUSE_SECONDS)
+            case _:
+                return Fault(kind, is_reset=is_reset)

@@ -42,10 +42,11 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Proxy:
-    """Forwards `port` to 127.0.0.1:`server_port`."""
+    """Forwards 127.0.0.1:`port` to the server."""
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, server_port: int, server_host: str = LOCAL) -> None:
         self.server_port = server_port
+        self.server_host = server_host
         self.log: list[Event] = []
         self.exchanges = 0
         self._plan: Plan = NOTHING
@@ -136,7 +137,7 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            upstream = await asyncio.open_connection(LOCAL, self.server_port)
+            upstream = await asyncio.open_connection(self.server_host, self.server_port)
         except OSError:
             _close(writer, abruptly=True)
             return

@@ -221,7 +221,7 @@ def test_a_server_that_is_not_there_is_not_there_through_the_proxy(proxy: Proxy)
 
 def traffic(proxy: Proxy, seed: int) -> list[Event]:
     """The log of the same 60 exchanges, one connection after the other."""
-    proxy.follow(Seeded(seed, 0.4, away_seconds=0.01))
+    proxy.follow(Seeded(seed, 0.4, refuse_seconds=0.01, freeze_seconds=0.01))
     for number in range(60):
         with contextlib.suppress(OSError):
             while True:

@@ -39,7 +39,7 @@ class Side:
 
     def new_sync(self) -> Sync:
         """A sync as another process would make it: it remembers nothing."""
-        followers = (DjangoTables(), ClickHouseTables(lambda: self.clickhouse))
+        followers = (DjangoTables(), ClickHouseTables(lambda: self.clickhouse, lambda: self.gate))
         reconciler = Reconciler(self.client, Tolerances())
         return Sync(self.client, self.gate, followers, reconciler, lambda: self.now_us)
 
@@ -47,7 +47,9 @@ class Side:
         """A verifier over all stores."""
         keepers = (
             Keeper(DjangoRows(), DjangoTables()),
-            Keeper(ClickHouseRows(lambda: self.clickhouse), ClickHouseTables(lambda: self.clickhouse)),
+            Keeper(
+                ClickHouseRows(lambda: self.clickhouse), ClickHouseTables(lambda: self.clickhouse, lambda: self.gate)
+            ),
         )
         return Verifier(self.client, self.gate, keepers, lambda: self.now_us)
 

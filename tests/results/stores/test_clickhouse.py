@@ -10,8 +10,8 @@ import pytest
 from paperdesk.embedded.ports import free_port
 from results.domain.canonical import row_hash
 from results.stores import clickhouse as module
-from results.stores import duck
-from results.stores.clickhouse import ClickHouse, address_of
+from results.stores import clickhouse_wire, duck
+from results.stores.clickhouse import ClickHouse
 from results.stores.failures import ClickHouseAway, ClickHouseRefused
 from results.stores.gate import Gate
 from results.stores.marks import Mark
@@ -166,7 +166,7 @@ def test_server_that_is_not_there_is_away_and_worth_another_try() -> None:
 
 
 def test_frozen_server_is_away_after_the_timeout(embedded: EmbeddedProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ANSWER_SECONDS_MAX", 1)
+    monkeypatch.setattr(clickhouse_wire, "ANSWER_SECONDS_MAX", 1)
     store = ClickHouse(embedded.url())
     assert store.version()
     embedded.process.send_signal(signal.SIGSTOP)
@@ -183,15 +183,3 @@ def test_refusal_has_clickhouses_code_and_is_not_worth_another_try(fresh_clickho
     with pytest.raises(ClickHouseRefused, match="warehouse migrate") as refusal:
         store.rows("SELECT 1")
     assert (refusal.value.code, refusal.value.retryable) == (81, False)
-
-
-@pytest.mark.parametrize("url", ["", "localhost:8123", "redis://127.0.0.1/0"])
-def test_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(ClickHouseRefused, match="not of the form"):
-        ClickHouse(url)
-
-
-def test_address_is_read_with_its_escapes_and_defaults() -> None:
-    found = address_of("https://me:p%40ss@clickhouse.example/desk")
-    assert (found.interface, found.port, found.username, found.password) == ("https", 8443, "me", "p@ss")
-    assert address_of("http://127.0.0.1").database == "default"
