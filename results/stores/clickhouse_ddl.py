@@ -5,7 +5,8 @@
     cluster      trade_result_log_local Replicated..., trade_result_log Distributed over it by the key, the same view
 
 A merge keeps the highest `version` of a key; `day` never changes, so all of them meet in one partition. Inserts are
-synced to disk, and the last 1,000 tokens of inserts are remembered.
+synced to disk, and the last 1,000 tokens of inserts are remembered. Every statement may run again: its answer may have
+been lost, another sync may be at the same, and of a cluster's two tables only the first may have been made.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from results.domain.canonical import Column
 from results.stores.schema import Table, clickhouse_nullable, clickhouse_type, column_list, quoted
 
+CREATE = "CREATE TABLE IF NOT EXISTS"
 TOKENS_REMEMBERED = 1_000
 MARKS_TABLE = "follower_mark"
 DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1"
@@ -58,13 +60,15 @@ def _log_ddl(name: str, columns: list[str], order: str, version: str, sharding: 
     body = ",\n  ".join(columns)
     if cluster is None:
         engine = f"ENGINE = ReplacingMergeTree({version})"
-        return [f"CREATE TABLE {quoted(name)} (\n  {body}\n)\n{engine}\n{order}\nSETTINGS {SINGLE_SETTINGS}"]
+        return [
+            f"CREATE TABLE IF NOT EXISTS {quoted(name)} (\n  {body}\n)\n{engine}\n{order}\nSETTINGS {SINGLE_SETTINGS}"
+        ]
     path = f"'/clickhouse/tables/{{shard}}/{{database}}/{name}'"
     engine = f"ENGINE = ReplicatedReplacingMergeTree({path}, '{{replica}}', {version})"
     local = quoted(local_name(name))
     return [
-        f"CREATE TABLE {local}{on_cluster(cluster)} (\n  {body}\n)\n{engine}\n{order}\nSETTINGS {DURABLE}",
-        f"CREATE TABLE {quoted(name)}{on_cluster(cluster)} AS {local}\n"
+        f"{CREATE} {local}{on_cluster(cluster)} (\n  {body}\n)\n{engine}\n{order}\nSETTINGS {DURABLE}",
+        f"{CREATE} {quoted(name)}{on_cluster(cluster)} AS {local}\n"
         f"ENGINE = Distributed({quoted(cluster)}, currentDatabase(), {local}, {sharding})",
     ]
 

@@ -145,7 +145,7 @@ SETTINGS do_not_merge_across_partitions_select_final = 1"""
 
 def test_one_server_gets_a_replacing_log_and_a_view_of_newest_versions() -> None:
     assert clickhouse_ddl(SMALL) == [
-        f"""CREATE TABLE "fill_log" {LOG}
+        f"""CREATE TABLE IF NOT EXISTS "fill_log" {LOG}
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(day)
 ORDER BY "id"
@@ -156,12 +156,12 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_dedupl
 
 def test_cluster_gets_replicated_logs_and_tables_that_distribute_by_the_key() -> None:
     assert clickhouse_ddl(SMALL, "desk") == [
-        f"""CREATE TABLE "fill_log_local" ON CLUSTER "desk" {LOG}
+        f"""CREATE TABLE IF NOT EXISTS "fill_log_local" ON CLUSTER "desk" {LOG}
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{{shard}}/{{database}}/fill_log', '{{replica}}', version)
 PARTITION BY toYYYYMM(day)
 ORDER BY "id"
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1""",
-        """CREATE TABLE "fill_log" ON CLUSTER "desk" AS "fill_log_local"
+        """CREATE TABLE IF NOT EXISTS "fill_log" ON CLUSTER "desk" AS "fill_log_local"
 ENGINE = Distributed("desk", currentDatabase(), "fill_log_local", cityHash64("id"))""",
         f'CREATE OR REPLACE VIEW "fill" ON CLUSTER "desk" AS\n{VIEW}',
     ]
