@@ -7,12 +7,14 @@ and one sentence when the port or the directory is taken. With EMBEDDED_CLICKHOU
 The same clickhouse-connect client talks to this and to a real server; nothing here imports Django.
 
 - `statements`  where an INSERT's head ends and its bytes begin
-- `encodings`   request bodies in gzip, deflate, lz4 or zstd
+- `forms`       statements and parameters that come as a form
+- `encodings`   bodies in gzip, deflate, lz4 or zstd
 - `failures`    ClickHouse's error codes and the HTTP status of each
 - `engine`      chdb: one connection for each request, so that settings never leak from one to the next
+- `replies`     whole answers and streams, and an error in the middle of one
 - `interface`   the ASGI application
 
 Invariants: an INSERT begins only when its whole body has arrived (a cut connection inserts nothing); a body is held in
 memory up to a bound, then in a file; an acknowledged INSERT is on disk (fsync) and there after kill -9.
-Left out of ClickHouse's interface: sessions, external data, compressed and streamed answers, progress headers.
+Left out of ClickHouse's interface: sessions (an id is ignored), external data (refused), progress headers.
 """

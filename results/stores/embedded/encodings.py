@@ -1,4 +1,4 @@
-"""Request bodies in the encodings that clickhouse-connect negotiates, decoded piece by piece."""
+"""Bodies in the encodings that clickhouse-connect negotiates: requests are decoded, answers encoded, piece by piece."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ DECODERS: dict[str, Callable[[], Any]] = {
     "deflate": zlib.decompressobj,
     "lz4": lz4.frame.LZ4FrameDecompressor,
     "zstd": zstd.ZstdDecompressor,
+}
+ENCODERS: dict[str, Callable[[], Any]] = {  # the first one that a client takes is used
+    "zstd": zstd.ZstdCompressor,
+    "lz4": lz4.frame.LZ4FrameCompressor,
+    "gzip": lambda: zlib.compressobj(wbits=31),
+    "deflate": zlib.compressobj,
 }
 ERRORS = (zlib.error, RuntimeError, zstd.ZstdError, EOFError)
 
@@ -59,3 +65,29 @@ class Decoder:
         """Raises StatementFailed when the body ended in the middle of a frame."""
         if self._open is not None and anything_came and not self._open.eof:
             raise refused(CANNOT_DECOMPRESS, f"{self._encoding}: the body is cut short", "CANNOT_DECOMPRESS")
+
+
+class Encoder:
+    """Encodes one body. Without an encoding: unchanged."""
+
+    def __init__(self, encoding: str | None) -> None:
+        """`encoding` is one of ENCODERS."""
+        self._open = ENCODERS[encoding]() if encoding else None
+        self._start = self._open.begin() if isinstance(self._open, lz4.frame.LZ4FrameCompressor) else b""
+
+    def feed(self, piece: bytes) -> bytes:
+        """The next bytes of the encoded body; there may be none yet."""
+        if self._open is None:
+            return piece
+        start, self._start = self._start, b""
+        return bytes(start + self._open.compress(piece))
+
+    def close(self) -> bytes:
+        """The last bytes."""
+        return b"" if self._open is None else bytes(self._start + self._open.flush())
+
+
+def accepted_encoding(header: str) -> str | None:
+    """The encoding for a client that sent this Accept-Encoding; None: unchanged."""
+    accepted = {part.partition(";")[0].strip().lower() for part in header.split(",")}
+    return next((encoding for encoding in ENCODERS if encoding in accepted), None)

@@ -9,12 +9,13 @@ Settings and the current database live in a request's connection (it costs 0.3 m
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,6 +46,9 @@ SETTINGS = {
     "max_execution_time": "60",
     "log_queries": "0",
 }
+TAG = "log_comment"  # a setting without effect that system.processes shows
+# Of these formats the pieces, one behind the other, are what the whole is; others have a beginning and an end.
+STREAMED = frozenset({"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow"})
 SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PIECE_BYTES = 1 << 20
 NOT_IN_A_PATH = frozenset("?&#%")  # the path is part of a connection string
@@ -55,7 +59,10 @@ class FolderUnusable(Exception):
 
 
 class Request(msgspec.Struct):
-    """One statement. `insert` and `body` come together: the head of an INSERT, and its bytes from where it ends."""
+    """One statement. `insert` and `body` come together: the head of an INSERT, and its bytes from where it ends.
+
+    `tag` names it, so that it can be killed.
+    """
 
     statement: str
     parameters: dict[str, str] = {}
@@ -64,6 +71,12 @@ class Request(msgspec.Struct):
     default_format: str = "TabSeparated"
     insert: InsertHead | None = None
     body: IO[bytes] | None = None
+    tag: str = ""
+
+    @property
+    def answer_format(self) -> str | None:
+        """The format of its rows, or None when it returns none."""
+        return None if self.insert else answer_format(self.statement, self.default_format)
 
 
 class Answer(msgspec.Struct):
@@ -109,18 +122,37 @@ class Engine:
     def execute(self, request: Request) -> Answer:
         """Run one statement to its end. Raises StatementFailed with ClickHouse's code."""
         started_ns = time.monotonic_ns()
-        connection = None
-        try:
-            connection = self._connect()
-            connection.query(_set_statement({**SETTINGS, **request.settings}))
-            if request.database:
-                connection.query(f"USE {_quoted(request.database, '`')}")
+        with self._connected(request) as connection:
             return _run(connection, request, started_ns)
+
+    def stream(self, request: Request) -> Generator[Answer, None, None]:
+        """The rows of a statement that returns some, in a format of STREAMED, as they come. Raises StatementFailed, at
+        the first piece or at a later one. Closing the iterator ends the statement."""
+        started_ns, form = time.monotonic_ns(), request.answer_format
+        with self._connected(request) as connection:
+            rows = connection.send_query(request.statement, form, params=request.parameters)
+            try:
+                for piece in rows:
+                    yield Answer(bytes(piece.bytes()), form, _summary(started_ns, read_rows=piece.rows_read()))
+            finally:
+                rows.close()
+
+    def kill(self, tag: str) -> None:
+        """End the statement of this tag, if it runs."""
+        with contextlib.closing(self._connect()) as connection:
+            connection.query(f"KILL QUERY WHERE Settings['{TAG}'] = {_quoted(tag)}")
+
+    @contextlib.contextmanager
+    def _connected(self, request: Request) -> Iterator[Any]:
+        """A connection with the request's settings and database; the engine's errors become StatementFailed."""
+        try:
+            with contextlib.closing(self._connect()) as connection:
+                connection.query(_set_statement({**SETTINGS, **request.settings, TAG: request.tag}))
+                if request.database:
+                    connection.query(f"USE {_quoted(request.database, '`')}")
+                yield connection
         except (chdb.ChdbError, RuntimeError) as error:
             raise from_engine(error) from error
-        finally:
-            if connection is not None:
-                connection.close()
 
     def _connect(self) -> Any:
         return chdb.connect(f"{self._folder / 'store'}?config-file={self._folder / 'engine.xml'}")
@@ -130,7 +162,7 @@ def _run(connection: Any, request: Request, started_ns: int) -> Answer:
     if request.insert is not None and request.body is not None:
         written = _insert(connection, request.insert, request.body)
         return Answer(b"", None, _summary(started_ns, written_rows=written.rows_written))
-    form = answer_format(request.statement, request.default_format)
+    form = request.answer_format
     result = connection.query(request.statement, form or request.default_format, params=request.parameters)
     body = bytes(result.bytes())
     summary = _summary(started_ns, read_rows=result.rows_read(), written_rows=result.rows_written())

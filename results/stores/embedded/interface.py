@@ -12,15 +12,16 @@ import binascii
 import hmac
 import tempfile
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from asyncio import Future
+from collections.abc import Callable
+from concurrent.futures import Future as Statement
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import IO, Any, cast
 from urllib.parse import parse_qsl
 
-import orjson
-
 from results.stores.embedded.encodings import Decoder
-from results.stores.embedded.engine import Answer, Engine, Request
+from results.stores.embedded.engine import STREAMED, Answer, Engine, Request
 from results.stores.embedded.failures import (
     ACCESS_DENIED,
     AUTHENTICATION_FAILED,
@@ -29,11 +30,9 @@ from results.stores.embedded.failures import (
     StatementFailed,
     refused,
 )
+from results.stores.embedded.forms import form_fields
+from results.stores.embedded.replies import Message, Receive, Reply, Send, send_whole
 from results.stores.embedded.statements import HEAD_BYTES_MAX, insert_head
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 # Named by the interface itself; the rest of the query string goes to the engine as settings.
 INTERFACE_PARAMETERS = frozenset(
@@ -46,6 +45,9 @@ STATEMENTS_AT_ONCE = 2  # a long question must not hold up an INSERT; more would
 MEMORY_BYTES_MAX = 4 << 20  # of one body; what is longer waits in a file
 BODY_BYTES_MAX = 1 << 30
 TEXT_BYTES_MAX = 64 << 20  # of a statement that the engine's parser gets whole
+DROPPED_WITH_CLIENT = "cancel_http_readonly_queries_on_client_close"
+YES = frozenset({"1", "true"})
+KILL_AGAIN_SECONDS = 0.2
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
 
 
@@ -60,11 +62,13 @@ class Interface:
         self._engine = engine
         self._password = password
         self._threads = ThreadPoolExecutor(STATEMENTS_AT_ONCE, thread_name_prefix="statement")
-        self._statements: set[Future[Answer]] = set()
+        self._killer = ThreadPoolExecutor(1, thread_name_prefix="killer")
+        self._statements: set[Statement] = set()
 
     def close(self) -> bool:
         """Drop the statements that wait. Returns whether none runs any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._killer.shutdown(wait=False, cancel_futures=True)
         return not any(statement.running() for statement in self._statements)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -75,16 +79,14 @@ class Interface:
         try:
             self._check_caller(headers, arguments)
             if scope["path"] == "/ping" or (scope["method"] == "GET" and "query" not in arguments):
-                await _send(send, 200, {}, b"Ok.\n")
+                await send_whole(send, 200, {}, b"Ok.\n")
                 return
-            answer = await self._answer(scope["method"], headers, arguments, receive)
+            await self._answer(scope["method"], headers, arguments, receive, Reply(send, query_id, headers, arguments))
         except ClientGone:
             return
         except StatementFailed as error:
             extra = {"x-clickhouse-exception-code": str(error.code), "x-clickhouse-query-id": query_id}
-            await _send(send, error.status, extra, error.text.encode())
-            return
-        await _send(send, 200, {"x-clickhouse-query-id": query_id, **_answer_headers(answer)}, answer.body)
+            await send_whole(send, error.status, extra, error.text.encode())
 
     def _check_caller(self, headers: dict[str, str], arguments: dict[str, str]) -> None:
         """Only programs of this machine: a browser says where a page came from, and by which name it looked us up."""
@@ -96,21 +98,79 @@ class Interface:
             raise refused(AUTHENTICATION_FAILED, "Authentication failed: wrong password", "AUTHENTICATION_FAILED")
 
     async def _answer(
-        self, method: str, headers: dict[str, str], arguments: dict[str, str], receive: Receive
-    ) -> Answer:
-        if headers.get("content-type", "").startswith("multipart/"):
-            raise refused(NOT_IMPLEMENTED, "Forms and external data are not supported", "NOT_IMPLEMENTED")
+        self, method: str, headers: dict[str, str], arguments: dict[str, str], receive: Receive, reply: Reply
+    ) -> None:
         decoder = Decoder(headers.get("content-encoding", ""))
         with tempfile.SpooledTemporaryFile(MEMORY_BYTES_MAX, dir=str(self._engine.incoming)) as spool:
             body = cast("IO[bytes]", spool)
             await _receive_body(receive, decoder, body)
-            request = _request_of(arguments, body)
+            request = _request_of({**arguments, **_form_of(headers, body)}, body)
+            request.tag = str(uuid.uuid4())
             if method == "GET":
                 request.settings["readonly"] = "2"
-            statement = self._threads.submit(self._engine.execute, request)
-            self._statements.add(statement)
-            statement.add_done_callback(self._statements.discard)
-            return await asyncio.wrap_future(statement)
+            gone = asyncio.ensure_future(_left(receive)) if _is_dropped_with_its_client(request) else None
+            try:
+                if request.answer_format in STREAMED and arguments.get("wait_end_of_query") not in YES:
+                    await self._stream(request, reply, gone)
+                else:
+                    await reply.whole(await self._run(partial(self._engine.execute, request), request, gone))
+            finally:
+                if gone is not None:
+                    gone.cancel()
+
+    async def _stream(self, request: Request, reply: Reply, gone: Future[None] | None) -> None:
+        """Send rows as they come. What is only one piece is sent whole; an error before that is an ordinary one."""
+        pieces = self._engine.stream(request)
+        take = partial(self._run, partial(next, pieces, None), request, gone)
+        try:
+            piece = await take() or Answer(b"", request.answer_format, {})
+            following = await take()
+            if following is None:
+                await reply.whole(piece)
+                return
+            while piece is not None:
+                await reply.piece(piece)
+                piece, following = following, await take() if following else None
+            await reply.end()
+        except StatementFailed as error:
+            if not reply.has_begun:
+                raise
+            await reply.broken(error)
+        finally:
+            await self._run(pieces.close, request, None)
+
+    async def _run(self, do: Callable[[], Any], request: Request, gone: Future[None] | None) -> Any:
+        """Do it in a thread. When the client leaves meanwhile, the statement is killed, and ClientGone raised."""
+        statement = self._threads.submit(do)
+        self._statements.add(statement)
+        statement.add_done_callback(self._statements.discard)
+        answer = asyncio.wrap_future(statement)
+        if gone is not None:
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                await self._end(statement, answer, request)
+                raise ClientGone
+        return await answer
+
+    async def _end(self, statement: Statement, answer: Future[Any], request: Request) -> None:
+        """Kill the statement, again and again because it may not run yet, and wait for its end."""
+        statement.cancel()
+        while not answer.done():
+            await asyncio.get_running_loop().run_in_executor(self._killer, self._engine.kill, request.tag)
+            await asyncio.wait({answer}, timeout=KILL_AGAIN_SECONDS)
+        if not answer.cancelled():
+            answer.exception()  # nobody is there to be told
+
+
+async def _left(receive: Receive) -> None:
+    """Return when the client has left, after its body was received."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _is_dropped_with_its_client(request: Request) -> bool:
+    """Only a statement that reads, and only when its client says so, as clickhouse-connect does."""
+    return request.answer_format is not None and request.settings.get(DROPPED_WITH_CLIENT) in YES
 
 
 async def _receive_body(receive: Receive, decoder: Decoder, body: IO[bytes]) -> None:
@@ -131,6 +191,25 @@ async def _receive_body(receive: Receive, decoder: Decoder, body: IO[bytes]) -> 
     body.seek(0)
 
 
+def _form_of(headers: dict[str, str], body: IO[bytes]) -> dict[str, str]:
+    """The fields of a body that is a form, which is then empty; none of any other body."""
+    content_type = headers.get("content-type", "")
+    if not content_type.startswith("multipart/"):
+        return {}
+    form = _text_of(body)
+    body.seek(0)
+    body.truncate()
+    return form_fields(content_type, form)
+
+
+def _text_of(body: IO[bytes]) -> bytes:
+    body.seek(0)
+    text = body.read(TEXT_BYTES_MAX + 1)
+    if len(text) > TEXT_BYTES_MAX:
+        raise refused(BODY_TOO_LARGE, f"A statement has at most {TEXT_BYTES_MAX} bytes", "BODY_TOO_LARGE")
+    return text
+
+
 def _request_of(arguments: dict[str, str], body: IO[bytes]) -> Request:
     """The statement, its settings and parameters; `body` stands where an INSERT's bytes begin."""
     statement = arguments.get("query", "")
@@ -147,11 +226,11 @@ def _request_of(arguments: dict[str, str], body: IO[bytes]) -> Request:
         body.seek(0 if statement else head.length_bytes)
         request.insert, request.body = head, body
         return request
-    body.seek(0)
-    text = body.read(TEXT_BYTES_MAX + 1)
-    if len(text) > TEXT_BYTES_MAX:
-        raise refused(BODY_TOO_LARGE, f"A statement has at most {TEXT_BYTES_MAX} bytes", "BODY_TOO_LARGE")
-    request.statement = "\n".join(part for part in (statement, text.decode(errors="surrogateescape")) if part)
+    text = _text_of(body)
+    try:
+        request.statement = "\n".join(part for part in (statement, text.decode()) if part)
+    except UnicodeDecodeError:
+        raise refused(NOT_IMPLEMENTED, "A statement is UTF-8; bytes go into an INSERT", "NOT_IMPLEMENTED") from None
     return request
 
 
@@ -171,15 +250,3 @@ def _password_given(headers: dict[str, str], arguments: dict[str, str]) -> str:
         except (binascii.Error, UnicodeDecodeError):
             return ""
     return headers.get("x-clickhouse-key") or arguments.get("password", "")
-
-
-def _answer_headers(answer: Answer) -> dict[str, str]:
-    summary = {"x-clickhouse-summary": orjson.dumps(answer.summary).decode(), "x-clickhouse-timezone": "UTC"}
-    return summary if answer.format is None else {**summary, "x-clickhouse-format": answer.format}
-
-
-async def _send(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:
-    fields = {"content-type": "text/plain; charset=UTF-8", "content-length": str(len(body)), **headers}
-    pairs = [(name.encode(), value.encode()) for name, value in fields.items()]
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
-    await send({"type": "http.response.body", "body": body})

@@ -184,6 +184,64 @@ def test_cut_connection_inserts_nothing(ask: Asker, table: str, embedded_clickho
     assert count(ask, table) == 0
 
 
-def test_forms_are_refused_with_not_implemented(ask: Asker) -> None:
-    status, headers, _ = ask(b"x", headers={"Content-Type": "multipart/form-data; boundary=x"})
+def form(*parts: tuple[str, bytes]) -> tuple[bytes, dict[str, str]]:
+    """A multipart body of parts (disposition, value), and its header."""
+    lines = [
+        b"--x\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n" % (name.encode(), value) for name, value in parts
+    ]
+    return b"".join(lines) + b"--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x"}
+
+
+def test_statement_and_parameters_may_be_a_form(ask: Asker) -> None:
+    value = "ü\t'\n\n" + "x" * 100_000
+    escaped = value.replace("\t", "\\t").replace("\n", "\\n")
+    body, headers = form(
+        ('name="query"', b"SELECT length({given:String}), {given:String} = {same:String}"),
+        ('name="param_given"', escaped.encode()),
+        ('name="param_same"', escaped.encode()),
+    )
+    assert ask(body, headers=headers, default_format="CSV")[2] == b"%d,1\n" % len(value.encode())
+
+
+def test_external_data_is_refused_with_not_implemented(ask: Asker) -> None:
+    body, headers = form(('name="query"', b"SELECT 1"), ('name="data"; filename="data"', b"1\n"))
+    status, answered, _ = ask(body, headers=headers)
+    assert (status, answered["x-clickhouse-exception-code"]) == (501, "48")
+
+
+def test_a_statement_that_is_no_text_is_refused(ask: Asker) -> None:
+    status, headers, _ = ask(b"SELECT '\xff'")
     assert (status, headers["x-clickhouse-exception-code"]) == (501, "48")
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"nonsense\r\n\r\n",
+        b"POST / HTTP/9.9\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: many\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"\x00" * 300,
+    ],
+)
+def test_malformed_http_is_refused_and_harms_nobody(
+    ask: Asker, embedded_clickhouse_url: str, request_bytes: bytes
+) -> None:
+    address = urlsplit(embedded_clickhouse_url)
+    with socket.create_connection((str(address.hostname), address.port), timeout=10) as connection:
+        connection.sendall(request_bytes)
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 400 ")
+    assert ask(b"SELECT 1")[2] == b"1\n"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "lz4", "zstd", "deflate"])
+def test_an_answer_is_encoded_only_for_a_client_that_asks(ask: Asker, encoding: str) -> None:
+    headers = {"Accept-Encoding": f"br, {encoding};q=0.5"}
+    question = b"SELECT 'again' FROM numbers(1000)"
+    plain = ask(question)[2]
+    assert ask(question, headers=headers)[2] == plain
+    for waiting in ("0", "1"):
+        found = ask(question, headers=headers, enable_http_compression="1", wait_end_of_query=waiting)
+        assert found[1]["content-encoding"] == encoding
+        assert len(found[2]) < len(plain)
