@@ -150,3 +150,45 @@ class FollowerWatermark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.seq}"
+
+
+class DeadLetterState(models.TextChoices):
+    """Whether anything is to be done about a dead letter."""
+
+    OPEN = "open", "open"
+    ASKED = "asked", "to be retried"
+    DONE = "done", "done"
+
+
+class DeadLetter(models.Model):
+    """What could not become a durable row: its content, and why. Kept for ever; staff may have it tried again.
+
+    `kind` is entry (of the outbox), reconciliation (of a trade), or that of a record of another program: hash, open,
+    closed (trades), element (of the leg-out list), wrong (not even of the right type).
+    """
+
+    id = models.CharField(primary_key=True, max_length=40, help_text="Its place in the stream of dead letters.")
+    kind = models.CharField(max_length=16)
+    key = models.CharField(max_length=512, help_text="The record in Redis, or the stream entry, that it is about.")
+    table = models.CharField(max_length=64, help_text="The durable table that was meant.")
+    reason = models.TextField(help_text="Why it is no row, as of the last try.")
+    content = models.TextField(help_text="What was found, as it was.")
+    found_at = models.DateTimeField()
+    state = models.CharField(max_length=8, choices=DeadLetterState, default=DeadLetterState.OPEN)
+    outcome = models.TextField(default="", help_text="What became of it, once it is done.")
+    tries = models.IntegerField(default=0, help_text="How often it was tried again.")
+    tried_at = models.DateTimeField(null=True, help_text="When it was tried last.")
+    asked_by = models.CharField(max_length=150, default="", help_text="Who last asked for another try.")
+
+    class Meta:
+        db_table = "dead_letter"
+        ordering = ("-found_at", "id")
+        default_permissions = ("view",)
+        indexes = (
+            models.Index(fields=("-found_at", "id"), name="dead_letter_time"),
+            models.Index(fields=("state", "-found_at"), name="dead_letter_state"),
+            models.Index(fields=("key",), name="dead_letter_key"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.reason}"

@@ -70,6 +70,8 @@ class PaperTrade(MirroredModel):
 class LegOutEvent(MirroredModel):
     """One leg was filled and the other was not in time (ruling 11). One row per trade."""
 
+    added_columns = frozenset({"origin"})
+
     trade_id = models.UUIDField(primary_key=True)
     portfolio = models.CharField(max_length=64)
     symbol = models.CharField(max_length=64)
@@ -83,6 +85,7 @@ class LegOutEvent(MirroredModel):
     hedge_price = ExactDecimalField(null=True)
     hedge_loss = ExactDecimalField(null=True, help_text="Quote asset; positive is a loss.")
     reason = models.CharField(max_length=32)
+    origin = models.CharField(max_length=16, null=True, help_text="foreign; null for the engine's own.")
 
     class Meta(MirroredModel.Meta):
         db_table = "leg_out_event"

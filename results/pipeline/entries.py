@@ -22,6 +22,7 @@ from trading.stores import keys
 from trading.stores.outbox import row_of_text
 from trading.stores.step import Step, StepRunner
 
+ENTRY, RECONCILIATION = "entry", "reconciliation"  # what a dead letter of the stream was meant to become
 REQUIRED = (b"table", b"id", b"version", b"row")
 
 
@@ -30,6 +31,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     entry: StreamEntry
     reason: str
+    kind: str = ENTRY
 
 
 def sorted_out(entries: Iterable[StreamEntry], tables: Mapping[str, Table]) -> tuple[list[Entry], list[DeadLetter]]:
@@ -76,7 +78,7 @@ def _fault_of_row(table: Table, fields: Mapping[bytes, bytes]) -> str | None:
 
 
 class DeadLetterBox:
-    """Writes `paperdesk:dead_letters`: the entry's own fields, and `reason`, `source` (its stream id), `epoch`."""
+    """Writes `paperdesk:dead_letters`: the entry's own fields, and `kind`, `reason`, `source` (its stream id), `epoch`."""
 
     def __init__(self, runner: StepRunner) -> None:
         self._runner = runner
@@ -86,6 +88,7 @@ class DeadLetterBox:
         for letter in letters:
             fields: dict[Any, Any] = {
                 **letter.entry.fields,
+                b"kind": letter.kind,
                 b"reason": letter.reason,
                 b"source": letter.entry.stream_id,
                 b"epoch": epoch,

@@ -23,10 +23,10 @@ BIG_INTEGER_MAX = 2**63
 
 
 def misfit(table: Table, row: Mapping[str, Any]) -> str | None:
-    """Why a canonical row does not fit every store, in a sentence; None when it does."""
+    """Why a canonical row, sealed or not, does not fit every store, in a sentence; None when it does."""
     sizes = _sizes(table.name)
     for column in table.columns:
-        value = row[column.name]
+        value = row.get(column.name)
         if value is not None and not _fits(column.kind, value, sizes.get(column.name)):
             return f"{column.name} is {str(value)[:80]!r}, which not every store can hold"
     return None

@@ -23,6 +23,7 @@ from results.domain.canonical import sealed
 from results.domain.reconciliation import TradeReconciliation, reconcile
 from results.domain.tolerances import Tolerances
 from results.domain.units import day_of
+from results.pipeline.entries import RECONCILIATION as LETTER
 from results.pipeline.entries import DeadLetter, DeadLetterBox
 from results.pipeline.facts import Outcomes, facts_of, outcomes_of
 from results.pipeline.stream import START, OutboxStream, StreamEntry, StreamState, order_of
@@ -109,15 +110,27 @@ class Reconciler:
     def _reconcile_all(self, candidates: Sequence[Candidate], epoch: str, at_us: int) -> int:
         """Read in a few round trips; one by one only when something among them cannot be read."""
         try:
-            trades = self._closed_trades(candidates)
-            outcomes = outcomes_of(self._client, trades)
-            before = self._before(trades)
+            return self._compare(candidates, at_us)
         except WireError as error:
             if len(candidates) > 1:
                 return sum(self._reconcile_all([candidate], epoch, at_us) for candidate in candidates)
-            reason = f"trade {candidates[0].trade_id} cannot be reconciled: {error}"
-            self._dead_letters.put([DeadLetter(candidates[0].entry, reason)], epoch)
+            self._dead_letters.put([DeadLetter(candidates[0].entry, _refusal(candidates, error), LETTER)], epoch)
             return 0
+
+    def again(self, entry: StreamEntry, at_us: int) -> str | None:
+        """Reconcile the trade of a dead letter once more; why that cannot be, or None. Raises like `follow`."""
+        candidates = candidates_of(entry)
+        try:
+            self._compare(candidates, at_us)
+        except WireError as error:
+            return _refusal(candidates, error)
+        return None if candidates else "the entry names no trade that is closed or corrected"
+
+    def _compare(self, candidates: Sequence[Candidate], at_us: int) -> int:
+        """Reconcile them. Raises WireError, before anything is written, when one cannot be read."""
+        trades = self._closed_trades(candidates)
+        outcomes = outcomes_of(self._client, trades)
+        before = self._before(trades)
         return sum(self._write(trade, outcomes[trade.id], before[trade.id], at_us) for trade in trades)
 
     def _closed_trades(self, candidates: Sequence[Candidate]) -> list[Trade]:
@@ -140,7 +153,7 @@ class Reconciler:
         key = keys.reconciliation(trade.id)
         table = TABLES[RECONCILIATION]
         before = row_of_hash(table, key, trade.id, fields) if fields else None
-        if before and not is_ours(table, before, fields):
+        if before and (before["origin"] == FOREIGN or not is_ours(table, before, fields)):
             return 0
         found, breaks = reconcile(
             facts_of(trade), list(outcomes.results.values()), outcomes.metrics, self._tolerances, at_us
@@ -167,6 +180,10 @@ class Reconciler:
         gone = [name for name in fields if name.decode() in row and name.decode() not in hashed]
         if gone:
             step.hdel(key, *gone)
+
+
+def _refusal(candidates: Sequence[Candidate], error: WireError) -> str:
+    return f"trade {candidates[0].trade_id} cannot be reconciled: {error}"
 
 
 def candidates_of(entry: StreamEntry) -> list[Candidate]:

@@ -1,6 +1,7 @@
 """What a sync did and how far each follower is: returned, and kept in Redis for pages and alarms.
 
-`paperdesk:sync` is a hash of JSON by follower (duckdb, django, clickhouse, reconcile, and relay, the SQL outbox):
+`paperdesk:sync` is a hash of JSON by follower (duckdb, django, clickhouse, reconcile, relay, which is the SQL outbox,
+and sweep, which is the records of other programs):
 {"position": "1203", "lag": 0, "at_us": 1731…, "error": null, "since_us": null}; `lag` counts entries or rows that
 wait, `at_us` is when the follower last was well, `since_us` since when it is not.
 """
@@ -15,7 +16,7 @@ from redis import Redis
 
 from trading.stores import keys
 
-FOLLOWERS = ("relay", "reconcile", "duckdb", "django", "clickhouse")
+FOLLOWERS = ("relay", "sweep", "reconcile", "duckdb", "django", "clickhouse")
 
 
 class FollowerState(msgspec.Struct, frozen=True):
@@ -28,14 +29,27 @@ class FollowerState(msgspec.Struct, frozen=True):
     since_us: int | None = None
 
 
+class SweepState(FollowerState, frozen=True):
+    """The sweep, with its counts: `seen = accepted + set_aside`, contents of other programs' records, ever. `open` are
+    dead letters of theirs that wait for somebody, `incomplete` hashes that another program may be about to complete."""
+
+    seen: int = 0
+    accepted: int = 0
+    set_aside: int = 0
+    open: int = 0
+    incomplete: int = 0
+
+
 class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one sync did. `appended` counts log rows, `changed` rows by follower, `trimmed` stream entries."""
+    """What one sync did. `swept` counts records of other programs, `appended` log rows, `changed` rows by follower,
+    `trimmed` stream entries."""
 
     at_us: int
     duration_ms: float = 0.0
     epoch: str = ""
     epoch_began: bool = False
     relayed: int = 0
+    swept: int = 0
     reconciled: int = 0
     appended: int = 0
     dead_letters: int = 0
@@ -62,6 +76,7 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
             duration_ms=round(self.duration_ms + earlier.duration_ms, 3),
             epoch_began=self.epoch_began or earlier.epoch_began,
             relayed=self.relayed + earlier.relayed,
+            swept=self.swept + earlier.swept,
             reconciled=self.reconciled + earlier.reconciled,
             appended=self.appended + earlier.appended,
             dead_letters=self.dead_letters + earlier.dead_letters,

@@ -1,8 +1,10 @@
-"""One sync: reconcile what closed, append what is new to the log, and let each follower of the log catch up.
+"""One sync: take in what other programs wrote, reconcile what closed, append what is new to the log, and let each
+follower of the log catch up.
 
 Each part fails on its own: the others go on, the report and `paperdesk:sync` say since when it is away and how much
 waits, and it catches up at a later sync. Whatever a sync does may run twice at once, or be killed anywhere, and then
-be done again: nothing is lost or doubled. Nothing to do costs two round trips to Redis; DuckDB is not opened then.
+be done again: nothing is lost or doubled. Nothing to do costs some round trips to Redis, more
+with the number of hot hashes; DuckDB is not opened then.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from redis import Redis
 
 from results.domain.errors import PaperDeskError
 from results.pipeline.entries import DeadLetterBox
+from results.pipeline.intake import Intake
 from results.pipeline.log_slice import LogSlice, next_slices
 from results.pipeline.log_writer import LogWriter, Progress, Written
 from results.pipeline.reconcile import Reconciler
@@ -31,9 +34,10 @@ from trading.stores.step import StepRunner
 
 BATCHES_PER_TURN = 4  # of 2,000 entries: others wait for the log no longer than some 200 ms
 SECONDS_MAX = 2.0  # the next sync is due after 3 s; what is left then waits for it
-RELAY, RECONCILE, DUCKDB = Relay.name, "reconcile", "duckdb"
+RELAY, SWEEP, RECONCILE, DUCKDB = Relay.name, "sweep", "reconcile", "duckdb"
 RECONCILE_FAILURES = (PaperDeskError, DatabaseError)
 DUCKDB_FAILURES = (PaperDeskError, duckdb.Error, OSError)
+SWEEP_FAILURES = (*DUCKDB_FAILURES, DatabaseError)
 
 
 class Follower(Protocol):
@@ -77,6 +81,7 @@ class Sync:
         self.followers = followers
         self.reconciler = reconciler
         self.relay = Relay(client)
+        self.intake = Intake(client, gate, reconciler)
         self.now_us = now_us
         self.stream = OutboxStream(client)
         self.dead_letters = DeadLetterBox(StepRunner(client))
@@ -113,20 +118,23 @@ class _Turn:
         self.errors: dict[str, str] = {}
         self.changed: dict[str, int] = {}
         self.relayed = Relayed(0, 0)
-        self.reconciled = self.appended = self.letters = 0
+        self.swept = self.unswept = self.reconciled = self.appended = self.letters = 0
         self.epoch_began = False
 
     def run(self) -> SyncReport:
         """Everything, in order."""
         self._relay()
+        self._take_in()
         self._reconcile()
         while self._one_round() and time.monotonic() < self.deadline:
             pass
+        self._file_letters()
         return SyncReport(
             at_us=self.at_us,
             epoch=self.stream.epoch,
             epoch_began=self.epoch_began,
             relayed=self.relayed.added,
+            swept=self.swept,
             reconciled=self.reconciled,
             appended=self.appended,
             dead_letters=self.letters,
@@ -144,6 +152,29 @@ class _Turn:
         if self.relayed.added:
             self.stream = self.sync.stream.state()
         self.progress(RELAY, self.relayed.added)
+
+    def _take_in(self) -> None:
+        try:
+            taken = self.sync.intake.once(self._append, self.at_us)
+        except SWEEP_FAILURES as error:
+            self.errors[SWEEP] = _sentence(error)
+            return
+        self.swept, self.unswept = taken.decided, taken.postponed
+        if taken.written:
+            self._note(taken.written)
+        if self.swept:
+            self.stream = self.sync.stream.state()
+        self.progress(SWEEP, self.swept)
+
+    def _file_letters(self) -> None:
+        try:
+            self.sync.intake.letters.file(self.at_us)
+        except DatabaseError as error:
+            self.errors.setdefault(SWEEP, _sentence(error))
+
+    def _append(self, connection: duckdb.DuckDBPyConnection) -> Written:
+        writer = LogWriter(self.sync.stream, self.sync.dead_letters, self.progress)
+        return writer.write(connection, BATCHES_PER_TURN, self.at_us)
 
     def _reconcile(self) -> None:
         try:
@@ -189,10 +220,9 @@ class _Turn:
     def _slices(self, marks: dict[str, Sequence[Mark]]) -> dict[str, LogSlice]:
         """Append what is new, and read the next slice of each follower; the log is held for no longer than that."""
         sync = self.sync
-        writer = LogWriter(sync.stream, sync.dead_letters, self.progress)
         try:
             with sync.gate.write() as connection:
-                written = writer.write(connection, BATCHES_PER_TURN, self.at_us)
+                written = self._append(connection)
                 slices = next_slices(connection, marks)
         except DUCKDB_FAILURES as error:
             self.errors[DUCKDB] = _sentence(error)
@@ -234,6 +264,7 @@ class _Turn:
             DUCKDB: self.sync.log.mark.stream_id if self.sync.log else _position(before, DUCKDB, START),
         }
         states = {RELAY: state_after(before.get(RELAY), "", self.relayed.waiting, self.errors.get(RELAY), self.at_us)}
+        states[SWEEP] = self.sync.intake.state(before.get(SWEEP), self.unswept, self.errors.get(SWEEP), self.at_us)
         for name, position in stream_positions.items():
             lag = 0 if order_of(position) >= order_of(self.stream.last_id) else self.sync.stream.count_after(position)
             states[name] = state_after(before.get(name), position, lag, self.errors.get(name), self.at_us)

@@ -24,6 +24,7 @@ from trading.stores.wire.trade import FOREIGN
 Fields = Mapping[bytes, bytes]
 # What a hash of another program does not say. A row's day is that of its documented time.
 DAY_FROM = {"trade_result": "executed_at", "result_metrics": "created_at", "trade_reconciliation": "reconciled_at"}
+BOOKKEEPING = frozenset({"version", HASH_COLUMN, "origin", "day"})
 
 WORDS = {
     "state": frozenset(ResultState),
@@ -60,6 +61,15 @@ def row_of_hash(table: TableShape, key: str, row_id: str, fields: Fields) -> Row
     day = fields.get(b"day")
     row["day"] = day_of(row[DAY_FROM[table.name]]) if day is None else _value(Column("day", "date"), day, key)
     return row
+
+
+def given_of_hash(table: TableShape, key: str, fields: Fields) -> Row:
+    """The columns that a hash of another program gives, without our version, hash, origin and day.
+
+    Raises WireError naming key, field and value.
+    """
+    given = {column: fields[column.name.encode()] for column in table.columns if column.name.encode() in fields}
+    return {column.name: _value(column, raw, key) for column, raw in given.items() if column.name not in BOOKKEEPING}
 
 
 def is_ours(table: TableShape, row: Row, fields: Fields) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 RESULT_PATTERN = "result:*"
 RESULT_METRICS_PATTERN = "result_metrics:*"
 RECONCILIATION_PATTERN = "reconciliation:*"
+HASH_BEGINNINGS = ("result:", "result_metrics:", "reconciliation:")
 
 OUTBOX = "paperdesk:outbox"  # stream: every durable row, in the order in which it came to be
 OUTBOX_EPOCH = "paperdesk:outbox:epoch"  # string: uuid, a new one when history was lost (ruling 29)
@@ -17,6 +18,10 @@ RELAYED = "paperdesk:outbox:relayed"  # hash: table:key of a row born in Django 
 RECONCILE_POSITION = "paperdesk:reconcile:position"  # string: epoch and last stream id that was reconciled
 COMMANDS = "paperdesk:commands"  # stream: what monitor, API and admin ask of the engine
 DEAD_LETTERS = "paperdesk:dead_letters"  # stream: what could not be read or is not allowed, with its reason
+SWEPT = "paperdesk:sweep:swept"  # hash: key of a record -> digest of the content that the sweep has dealt with
+SET_ASIDE = "paperdesk:sweep:set_aside"  # hash: key of a record that is set aside -> id of its dead letter
+SWEEP_COUNTS = "paperdesk:sweep:counts"  # hash: seen, accepted, set_aside
+HOLDS = "paperdesk:holds"  # hash: prefix -> why the portfolio may open no trades
 MARKET_INDEX = "paperdesk:market:index"  # set of instrument ids
 FEEDS = "paperdesk:feeds"  # hash: engine shard -> how its feed does, JSON
 SYNC = "paperdesk:sync"  # hash: follower -> JSON

@@ -89,6 +89,7 @@ def leg_out_row(trade: Trade, leg_out: LegOut) -> Row:
         "hedge_price": leg_out.hedge_price,
         "hedge_loss": leg_out.hedge_loss,
         "reason": leg_out.reason,
+        "origin": FOREIGN if trade.origin == FOREIGN else None,
         "version": trade.version,
         "day": day_of(leg_out.occurred_us),
     }

@@ -28,12 +28,12 @@ FOREIGN = "foreign"
 
 
 def decode_trade(raw: bytes, key: str, portfolio: str) -> Trade:
-    """The trade in a record of `portfolio`'s. One without our `version` has the origin "foreign".
+    """The trade in a record of `portfolio`'s. One without our `version` or `origin` has the origin "foreign".
 
     Raises WireError naming key, field and value.
     """
     document = decode(TradeDocument, raw, key)
-    foreign = isinstance(document.version, UnsetType)
+    foreign = isinstance(document.version, UnsetType) or isinstance(document.origin, UnsetType)
     return Trade(
         id=document.id,
         portfolio=given(document.portfolio, portfolio),

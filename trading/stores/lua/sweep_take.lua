@@ -1,0 +1,79 @@
+-- Deals with one record that the sweep has read: stamps it and writes its row into the outbox, or sets it aside with a
+-- dead letter, or only notes that it is our own writer's. Checks come first, then everything is written.
+--
+-- KEYS  [1] swept  [2] set aside  [3] counts  [4] outbox  [5] dead letters  [6] the record
+-- ARGV  verdict "accept", "aside" or "ours"; name of the record in swept and set aside; what swept said of it ("" nothing)
+--       sentence: what became of it, for its dead letter; now in us
+--       kind "hash", "string", "element" or "wrong"; number of parts, then the parts that were read
+--       number of parts of the stamp, then field, value, ...
+--       number of parts of the entry, then field, value, ... (accept: of the outbox, may be none; aside: the dead letter)
+-- RETURN "ok", or "moved" when the record is no longer what was read: nothing was written
+
+local swept, set_aside, counts, outbox, dead_letters, key = unpack(KEYS)
+local position = 0
+local function take()
+  position = position + 1
+  return ARGV[position]
+end
+local function take_many()
+  local values = {}
+  for i = 1, tonumber(take()) do values[i] = take() end
+  return values
+end
+
+local verdict, name, known, sentence, now_us, kind = take(), take(), take(), take(), take(), take()
+local content, stamp, entry = take_many(), take_many(), take_many()
+
+local function stands()
+  if (redis.call('HGET', swept, name) or '') ~= known then return false end
+  if kind == 'element' then return true end
+  local type = redis.call('TYPE', key)['ok']
+  if kind == 'wrong' then return type == content[1] end
+  if type ~= kind then return false end
+  if kind == 'string' then return redis.call('GET', key) == content[1] end
+  if redis.call('HLEN', key) * 2 ~= #content then return false end
+  for i = 1, #content, 2 do
+    if redis.call('HGET', key, content[i]) ~= content[i + 1] then return false end
+  end
+  return true
+end
+
+local function digest()
+  if kind == 'hash' then content = redis.call('HGETALL', key) end
+  return redis.sha1hex(table.concat(content, '\0'))
+end
+
+local function tell(letter, outcome, by)
+  redis.call('XADD', dead_letters, '*', 'letter', letter, 'outcome', outcome, 'sentence', sentence, 'at_us', now_us, 'by', by)
+end
+
+if not stands() then return 'moved' end
+
+local letter = redis.call('HGET', set_aside, name)
+local is_retry = string.sub(known, 1, 6) == 'retry:' and letter == string.sub(known, 7)
+
+if verdict == 'aside' and is_retry then
+  tell(letter, 'refused', '')
+elseif verdict == 'aside' then
+  local new = redis.call('XADD', dead_letters, '*', unpack(entry))
+  redis.call('HINCRBY', counts, 'seen', 1)
+  redis.call('HINCRBY', counts, 'set_aside', 1)
+  if letter then tell(letter, 'superseded', new) end
+  redis.call('HSET', set_aside, name, new)
+else
+  if #stamp > 0 then redis.call('HSET', key, unpack(stamp)) end
+  if #entry > 0 then redis.call('XADD', outbox, '*', unpack(entry)) end
+  if is_retry then
+    redis.call('HINCRBY', counts, 'set_aside', -1)
+    redis.call('HINCRBY', counts, 'accepted', 1)
+  elseif verdict == 'accept' then
+    redis.call('HINCRBY', counts, 'seen', 1)
+    redis.call('HINCRBY', counts, 'accepted', 1)
+  end
+  if letter then
+    tell(letter, 'accepted', '')
+    redis.call('HDEL', set_aside, name)
+  end
+end
+redis.call('HSET', swept, name, digest())
+return 'ok'
