@@ -32,6 +32,7 @@ router.register("results", results.TradeResultViewSet)
 router.register("result-metrics", results.ResultMetricsViewSet)
 router.register("reconciliations", results.TradeReconciliationViewSet)
 router.register("reconciliation-breaks", results.TradeReconciliationBreakViewSet)
+router.register("dead-letters", results.DeadLetterViewSet)
 
 schema = SpectacularAPIView.as_view(permission_classes=[IsAuthenticated])
 docs = SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="paperdesk/api_docs.html")

@@ -37,6 +37,7 @@ class MirrorAdmin(admin.ModelAdmin):
     id_columns   UUID columns (or a text key) that the search compares exactly; each has an index
     groups       fieldsets of the row's page; the record's own columns follow by themselves
     sorted_by    the one column that the list may be sorted by: an index begins with it
+    record_columns    how the row was recorded; shown folded
     further_columns, further_fields    displays besides the model's fields, for `columns` and for `groups`
     """
 
@@ -46,6 +47,7 @@ class MirrorAdmin(admin.ModelAdmin):
     sorted_by: ClassVar[str] = ""
     further_columns: ClassVar[Sequence[Callable[[Any], Any]]] = ()
     further_fields: ClassVar[Sequence[Callable[[Any], Any]]] = ()
+    record_columns: ClassVar[Sequence[str]] = RECORD_COLUMNS
 
     actions: Any = None
     paginator = BoundedPaginator
@@ -121,11 +123,11 @@ class MirrorAdmin(admin.ModelAdmin):
         """The groups, then how the row was recorded."""
         shown_by = {**self._exact, **{display.__name__: display for display in self.further_fields}}
         groups = [(title, [shown_by[name] for name in names]) for title, names in self.groups]
-        record = [self._exact[name] for name in RECORD_COLUMNS]
-        return [
-            *((title, {"fields": fields}) for title, fields in groups),
-            ("Record", {"fields": record, "classes": ["collapse"]}),
-        ]
+        shown_groups: list[Any] = [(title, {"fields": fields}) for title, fields in groups]
+        record = [self._exact[name] for name in self.record_columns]
+        if record:
+            shown_groups.append(("Record", {"fields": record, "classes": ["collapse"]}))
+        return shown_groups
 
     def get_form(self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any) -> Any:
         """Help texts say what a column means and its unit."""

@@ -14,6 +14,7 @@ from paperdesk.mirror_admin import MirrorAdmin, row_link, trade_links
 from results.domain.breaks import BreakKind
 from results.domain.outcomes import ResultState, result_id_of
 from results.domain.reconciliation import Status
+from results.letters_admin import DeadLetterAdmin as DeadLetterAdmin
 from results.models import ResultMetrics, TradeReconciliation, TradeReconciliationBreak, TradeResult
 from results.selectors import trade_breaks
 

@@ -8,7 +8,14 @@ from paperdesk.rest import MirrorViewSet, filters_of, serializer_of
 from results.domain.breaks import BreakKind
 from results.domain.outcomes import ResultState
 from results.domain.reconciliation import Status
-from results.models import ResultMetrics, TradeReconciliation, TradeReconciliationBreak, TradeResult
+from results.models import (
+    DeadLetter,
+    DeadLetterState,
+    ResultMetrics,
+    TradeReconciliation,
+    TradeReconciliationBreak,
+    TradeResult,
+)
 
 LEGS = ("long", "short")
 DIRECTIONS = ("buy", "sell")
@@ -64,4 +71,18 @@ class TradeReconciliationBreakViewSet(MirrorViewSet):
         time="found_at",
         equal=("trade_id", "result_id", "portfolio", "exchange", "symbol", "is_failure"),
         choices={"kind": list(BreakKind), "leg": LEGS},
+    )
+
+
+@extend_schema(tags=["results"])
+class DeadLetterViewSet(MirrorViewSet):
+    """What could not become a durable row, and why, the latest first; `content` is what was found, as text."""
+
+    queryset = DeadLetter.objects.all()
+    serializer_class = serializer_of(DeadLetter)
+    filterset_class = filters_of(
+        DeadLetter,
+        time="found_at",
+        equal=("key", "table", "kind"),
+        choices={"state": DeadLetterState.values},
     )

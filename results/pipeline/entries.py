@@ -78,7 +78,7 @@ def _fault_of_row(table: Table, fields: Mapping[bytes, bytes]) -> str | None:
 
 
 class DeadLetterBox:
-    """Writes `paperdesk:dead_letters`: the entry's own fields, and `kind`, `reason`, `source` (its stream id), `epoch`."""
+    """Writes `paperdesk:dead_letters`: the entry's own fields, `kind`, `reason`, `source` (its stream id), `epoch`."""
 
     def __init__(self, runner: StepRunner) -> None:
         self._runner = runner

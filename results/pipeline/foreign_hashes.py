@@ -98,7 +98,7 @@ def judged_hash(found: Found) -> Verdict | HashCase:
         row, lacking = _whole(table, found.key, row_id, fields)
     except WireError as error:
         return aside(found, name, str(error))
-    if row is not None and is_stamped and is_ours(table, row, fields):
+    if row is not None and is_stamped and is_ours(table, dict(row), fields):
         return ours(found)
     given.pop(table.key, None)
     version = row["version"] if row is not None and is_stamped else 0
@@ -131,8 +131,9 @@ def _same(row: Row, before: Row) -> bool:
 
 def _refusal(table: Table, row_id: str, before: Row | None, row: Row) -> str | None:
     if table.name == TRADE_RESULT:
+        before_state = None if before is None else ResultState(before["state"])
         try:
-            require_move(row_id, before and ResultState(before["state"]), ResultState(str(row["state"])))
+            require_move(row_id, before_state, ResultState(str(row["state"])))
         except InvalidResultTransition as error:
             return str(error)
     return misfit(table, row)

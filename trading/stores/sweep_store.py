@@ -170,7 +170,7 @@ class SweepStore:
             entry = [part for pair in verdict.entry.items() for part in pair]
             told = [verdict.verdict, found.raw_name, found.swept, verdict.sentence, now_us, kind]
             parts = [len(found.content), *found.content, len(stamp), *stamp, len(entry), *entry]
-            self._take(keys=names, args=[*told, *parts], client=pipeline)
+            self._take(keys=names, args=cast(Any, [*told, *parts]), client=pipeline)
         return [answer == b"ok" for answer in pipeline.execute()]
 
     def retry(self, name: str, letter: str, kind: str, content: Sequence[str]) -> str:
@@ -195,7 +195,8 @@ class SweepStore:
         pipeline.hmget(keys.SWEEP_COUNTS, ["seen", "accepted", "set_aside"])
         pipeline.hlen(keys.SET_ASIDE)
         counted, waiting = pipeline.execute()
-        return Counts(*(int(each or 0) for each in counted), waiting)
+        seen, accepted, set_aside = (int(each or 0) for each in counted)
+        return Counts(seen, accepted, set_aside, waiting)
 
     def holds(self) -> dict[str, str]:
         """Why portfolios may open no trades, by prefix."""
