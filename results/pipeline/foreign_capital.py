@@ -2,7 +2,8 @@
 
     available_capital + sum(position_size_usd of open trades) == what the portfolio owns        (ruling 16)
 
-The reason stands in `paperdesk:holds` until it adds up again; the engine reads it there. Source: ruling 22.
+The reason stands in `paperdesk:holds` until it adds up again. The engine is told by a command, again at each look while
+it lasts, because an engine that starts does not know of it. Source: ruling 22.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from redis import Redis
 from results.domain.units import ZERO, plain, text_of
 from trading.domain.portfolio import PortfolioState
 from trading.stores import wire
+from trading.stores.command_store import CommandStore
 from trading.stores.connection import members_of, raw_of, raws_of
 from trading.stores.errors import WireError
 from trading.stores.keys import PortfolioKeys, id_of
@@ -31,6 +33,7 @@ class Capital:
     def __init__(self, client: Redis, store: SweepStore) -> None:
         self._client = client
         self._store = store
+        self._commands = CommandStore(client)
 
     def check(self, standing: Iterable[Found]) -> None:
         """Check the portfolios in which these open trades of other programs stand, and those that are held."""
@@ -40,7 +43,8 @@ class Capital:
         holds = self._store.holds()
         for prefix in sorted(foreign.keys() | holds.keys()):
             known, reason = self._reason(prefix, foreign.get(prefix, set()))
-            if known and reason != holds.get(prefix):
+            if known and (reason or prefix in holds):
+                self._commands.send_hold(prefix, reason)
                 self._store.hold(prefix, reason)
 
     def _reason(self, prefix: str, foreign: set[str]) -> tuple[bool, str | None]:

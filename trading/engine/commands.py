@@ -13,10 +13,11 @@ from typing import Protocol
 import structlog
 
 from trading.domain.trades import ExitReason
-from trading.stores.command_store import EXIT, Command
+from trading.stores.command_store import EXIT, HOLD, Command
 
 CloseTrade = Callable[[str, str, str], bool]  # (prefix, trade id, reason)
 IsOurs = Callable[[str, str], bool]  # (prefix, trade id)
+Hold = Callable[[str, str], None]  # (prefix, reason; empty to let it go on)
 
 logger = structlog.get_logger(__name__)
 
@@ -39,10 +40,14 @@ class Commands:
         self._shard = shard
         self._is_ours = is_ours
 
-    def carry_out(self, close_trade: CloseTrade, now_us: int) -> int:
+    def carry_out(self, close_trade: CloseTrade, hold: Hold, now_us: int) -> int:
         """Carries out what has come in; returns how many trades it sent exits for. Raises RedisAway."""
         commands = self._source.read(self._shard)
-        mine = [each for each in commands if each.kind != EXIT or self._is_ours(each.prefix, each.trade_id)]
+        for command in commands:
+            if command.kind == HOLD:
+                hold(command.prefix, command.reason)
+        orders = [each for each in commands if each.kind != HOLD]
+        mine = [each for each in orders if each.kind != EXIT or self._is_ours(each.prefix, each.trade_id)]
         mine.sort(key=lambda command: command.reason != ExitReason.MANUAL)
         closed = sum(self._obey(command, close_trade, now_us) for command in mine)
         if commands:

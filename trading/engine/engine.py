@@ -184,7 +184,12 @@ class Engine:
 
     def on_commands(self) -> int:
         """Carries out the commands that have come in; returns how many exits were sent. Raises RedisAway."""
-        return self._commands.carry_out(self.close_trade, self._clock.now_us())
+        return self._commands.carry_out(self.close_trade, self.hold, self._clock.now_us())
+
+    def hold(self, prefix: str, reason: str) -> None:
+        """Opens no trades in a portfolio for this reason; an empty one lets it go on as its settings allow."""
+        if portfolio := self.portfolios.get(prefix):
+            portfolio.hold(reason)
 
     def close_trade(self, prefix: str, trade_id: str, reason: str) -> bool:
         """Begins to close an Active trade; False, and nothing has changed, for any other."""

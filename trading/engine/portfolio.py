@@ -120,6 +120,11 @@ class Portfolio:
         """Why it does not trade though it is meant to; None when all is well."""
         return None if self.halted == SWITCHED_OFF else self.halted or self.entries_stopped
 
+    def hold(self, reason: str) -> None:
+        """Opens no trades for this reason until it is called with none. What is open goes on. Source: ruling 22."""
+        if not self.halted:
+            self.entries_stopped = reason or other_capital(self.state, self.strategy)
+
     def halt(self, reason: str) -> None:
         """Stops all work of this portfolio; its orders leave the markets."""
         self.halted = reason

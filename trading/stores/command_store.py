@@ -1,7 +1,8 @@
 """Commands to the engine: a stream that monitor, API and admin write and the engine reads. Source: ruling 17.
 
 An exit command names a trade and expires; the engine ignores one that has, and one whose trade is not Active, so a
-repeated command does no harm. The engine keeps its position in Redis: a restart goes on where it stopped.
+repeated command does no harm. A hold keeps a portfolio from opening trades for a reason, until one without a reason
+comes. The engine keeps its position in Redis: a restart goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from trading.stores.connection import answering, raw_of
 LENGTH_MAX = 10_000  # commands live 3 s: far more than a desk sends in that time
 BATCH_MAX = 1_000
 BEGINNING = "0-0"
-EXIT = "exit"
+EXIT, HOLD = "exit", "hold"
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -51,6 +52,12 @@ class CommandStore:
             writing.xadd(keys.COMMANDS, cast(Any, entry), maxlen=LENGTH_MAX, approximate=True)
         with answering(f"exit commands for portfolio {prefix}"):
             return [cast(bytes, stream_id).decode() for stream_id in writing.execute()]
+
+    def send_hold(self, prefix: str, reason: str | None) -> None:
+        """Asks the engine to open no trades in a portfolio for this reason; None: to go on. Raises RedisAway."""
+        entry = {"kind": HOLD, "prefix": prefix, "reason": reason or ""}
+        with answering(f"a hold of portfolio {prefix}"):
+            self._client.xadd(keys.COMMANDS, cast(Any, entry), maxlen=LENGTH_MAX, approximate=True)
 
     def read(self, shard: str) -> list[Command]:
         """The next commands that the shard has not acknowledged, oldest first, at most 1,000. Raises RedisAway."""

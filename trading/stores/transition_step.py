@@ -116,15 +116,21 @@ class TransitionStep:
 def _successor(shape: TableShape, key: str, row: Row, fields: Fields) -> Row | None:
     """The row as the next version of what the hash holds, or None if the hash says the same already (ruling 24).
 
-    A hash that cannot be read is replaced.
+    A hash that cannot be read is replaced, and its versions go on.
     """
     try:
         before = row_of_hash(shape, key, row[shape.key], fields) if fields else None
     except WireError:
-        before = None
+        return {**row, "version": max(row["version"], _version_in(fields) + 1)}
     if before is None:
         return row
     same = {**row, "day": before["day"], "version": before["version"]}
     if row_hash(shape.columns, same) == row_hash(shape.columns, before):
         return None
     return {**same, "version": max(row["version"], before["version"] + 1)}
+
+
+def _version_in(fields: Fields) -> int:
+    """The version that stands in a hash; 0 for none."""
+    text = fields.get(b"version", b"")
+    return int(text) if text.isdigit() else 0
