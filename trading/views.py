@@ -17,6 +17,7 @@ HEALTH = (
     ("duckdb", "DuckDB", "The local durable log: age of its last sync, and rows that wait for it."),
     ("django", "Django tables", "What admin and API read: age of the last sync, and rows that wait."),
     ("clickhouse", "ClickHouse", "The store for everything and for ever: age of the last sync, and rows that wait."),
+    ("sweep", "Others", "Records of other programs: every content seen is accepted, or set aside as a dead letter."),
     ("verify", "Verified", "When the stores were last compared row by row, and whether they agreed."),
 )
 COMPARED = (

@@ -34,18 +34,22 @@ class Capital:
         self._client = client
         self._store = store
         self._commands = CommandStore(client)
+        self._holds: dict[str, str] | None = None
 
     def check(self, standing: Iterable[Found]) -> None:
         """Check the portfolios in which these open trades of other programs stand, and those that are held."""
         foreign: dict[str, set[str]] = {}
         for found in standing:
             foreign.setdefault(found.prefix, set()).add(id_of(found.key))
-        holds = self._store.holds()
+        if self._holds is None or foreign:
+            self._holds = self._store.holds()
+        holds = self._holds
         for prefix in sorted(foreign.keys() | holds.keys()):
             known, reason = self._reason(prefix, foreign.get(prefix, set()))
             if known and (reason or prefix in holds):
                 self._commands.send_hold(prefix, reason)
                 self._store.hold(prefix, reason)
+                self._holds = None
 
     def _reason(self, prefix: str, foreign: set[str]) -> tuple[bool, str | None]:
         """Whether it could be found out, and why the portfolio's capital does not add up."""

@@ -62,7 +62,8 @@ class HashCase(msgspec.Struct, frozen=True):
         refusal = _refusal(table, self.row_id, before, row)
         if refusal:
             return aside(found, table.name, refusal), None
-        return accepted(found, table.name, row, self._stamp(row)), row
+        row = sealed(table.columns, row)
+        return accepted(found, table, row, self._stamp(row)), row
 
     def _successor(self, before: Row | None, merges: bool) -> dict[str, object]:
         names = [column.name for column in self.table.columns if column.name != HASH_COLUMN]
@@ -76,8 +77,8 @@ class HashCase(msgspec.Struct, frozen=True):
         return row
 
     def _stamp(self, row: Row) -> dict[str, str]:
-        """The fields that make the hash one of ours; what the other program wrote stays as it wrote it."""
-        texts = hash_of_row(self.table, sealed(self.table.columns, {n: v for n, v in row.items() if n != HASH_COLUMN}))
+        """The fields of a sealed row that make the hash one of ours; what was written there stays as it was written."""
+        texts = hash_of_row(self.table, dict(row))
         there = self.found.fields
         return {name: text for name, text in texts.items() if name in BOOKKEEPING or name.encode() not in there}
 
@@ -93,16 +94,17 @@ def judged_hash(found: Found) -> Verdict | HashCase:
     is_stamped = b"version" in fields and HASH_COLUMN.encode() in fields
     if not is_stamped:
         fields = {field: value for field, value in fields.items() if field.decode(errors="replace") not in BOOKKEEPING}
+    lacking = _lacking(table, found.key, fields)
     try:
-        given = given_of_hash(table, found.key, fields)
-        row, lacking = _whole(table, found.key, row_id, fields)
+        if lacking:
+            return HashCase(found, table, row_id, _given(table, found.key, fields), is_stamped, 0, None, lacking)
+        row = row_of_hash(table, found.key, row_id, fields)
     except WireError as error:
         return aside(found, name, str(error))
-    if row is not None and is_stamped and is_ours(table, dict(row), fields):
+    if is_stamped and is_ours(table, row, fields):
         return ours(found)
-    given.pop(table.key, None)
-    version = row["version"] if row is not None and is_stamped else 0
-    return HashCase(found, table, row_id, given, is_stamped, version, row and row["day"], lacking)
+    given = {column: value for column, value in row.items() if column.encode() in fields and column not in BOOKKEEPING}
+    return HashCase(found, table, row_id, given, is_stamped, row["version"] if is_stamped else 0, row["day"], None)
 
 
 EXAMPLE = "123e4567-e89b-12d3-a456-426614174000"
@@ -116,13 +118,17 @@ def is_uuid(text: str) -> bool:
         return False
 
 
-def _whole(table: Table, key: str, row_id: str, fields: dict[bytes, bytes]) -> tuple[Row | None, str | None]:
-    """The row, or what it lacks. Raises WireError."""
+def _lacking(table: Table, key: str, fields: dict[bytes, bytes]) -> str | None:
     required = [column.name for column in table.columns if not column.nullable and column.name not in BOOKKEEPING]
     lacking = [name for name in required if name != table.key and name.encode() not in fields]
-    if lacking:
-        return None, f"{key}: {'field' if len(lacking) == 1 else 'fields'} {', '.join(lacking)} missing"
-    return row_of_hash(table, key, row_id, fields), None
+    return f"{key}: {'field' if len(lacking) == 1 else 'fields'} {', '.join(lacking)} missing" if lacking else None
+
+
+def _given(table: Table, key: str, fields: dict[bytes, bytes]) -> dict[str, object]:
+    """The columns of an incomplete hash; its key is not one of them, whatever a field of that name says."""
+    given = given_of_hash(table, key, fields)
+    given.pop(table.key, None)
+    return given
 
 
 def _same(row: Row, before: Row) -> bool:

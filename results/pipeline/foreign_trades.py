@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UnsetType
 
-from results.domain.canonical import HASH_COLUMN
+from results.domain.canonical import HASH_COLUMN, sealed
 from results.domain.errors import PaperDeskError
 from results.pipeline.foreign_hashes import is_uuid
 from results.pipeline.limits import misfit
@@ -145,7 +145,8 @@ def _judged(found: Found, table: str, row: Row, before: Row | None) -> tuple[Ver
     reason = misfit(TABLES[table], row)
     if reason:
         return aside(found, table, reason), None
-    return accepted(found, table, row, {}), row
+    row = sealed(TABLES[table].columns, row)
+    return accepted(found, TABLES[table], row, {}), row
 
 
 def _version_after(before: Row | None) -> int:

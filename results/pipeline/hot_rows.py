@@ -1,7 +1,7 @@
 """What is still hot in Redis, as canonical rows: result hashes, reconciliations, open and closed trades.
 
 A hash keeps the hash of its row; a trade's record does not, its row is computed. Records of other programs that no
-sweep has adopted are counted and not compared. Source: rulings 27 and 28.
+sweep has adopted, or that it has set aside, are counted and not compared. Source: rulings 27 and 28.
 """
 
 from __future__ import annotations
@@ -44,12 +44,14 @@ class HotRows:
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._marks: dict[tuple[str, datetime.date], Marks] = {}
+        self._set_aside: frozenset[bytes] = frozenset()
         self.unreadable: list[str] = []
         self.foreign = 0
 
     def read(self, wanted: Iterable[str]) -> None:
         """Read the hot rows of the tables named."""
         names = set(wanted)
+        self._set_aside = frozenset(cast("list[bytes]", self._client.hkeys(keys.SET_ASIDE)))
         for table, pattern in HASH_PATTERNS.items():
             if table in names:
                 self._read(pattern, "hash", self._read_hashes, TABLES[table])
@@ -82,7 +84,7 @@ class HotRows:
             pipeline.hgetall(key)
         answers = cast("list[dict[bytes, bytes]]", pipeline.execute())
         for key, fields in zip(batch, answers, strict=True):
-            if b"version" not in fields:
+            if b"version" not in fields or key.encode() in self._set_aside:
                 self.foreign += bool(fields)  # an empty one has just been removed
                 continue
             with self._noting_unreadable():
@@ -97,7 +99,7 @@ class HotRows:
             with self._noting_unreadable():
                 trade = decode_trade(raw, key, prefix)
                 if trade.origin == FOREIGN:
-                    self.foreign += 1
+                    self.foreign += key.encode() in self._set_aside or not self._client.hexists(keys.SWEPT, key)
                 else:
                     self._note(TABLES[PAPER_TRADE], trade_row(trade), None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import duckdb
@@ -15,6 +16,8 @@ from results.pipeline.reconcile import Reconciler
 from results.pipeline.report import FollowerState, SweepState, state_after
 from results.pipeline.sweep import Sweep, wanted_by
 from results.stores.gate import Gate
+
+SECONDS_MAX = 1.5  # of the 3 s between two syncs, while much is to be taken in
 
 Append = Callable[[duckdb.DuckDBPyConnection], Written]
 
@@ -36,12 +39,20 @@ class Intake:
         self._gate = gate
 
     def once(self, append: Append, at_us: int) -> TakenIn:
-        """One turn. `append` brings the log up to the stream: only beside a log that has all of the stream's entries
-        can a record be judged; where that is not so yet, it is found again at the next turn.
+        """One turn, longer while there is something to take in. `append` brings the log up to the stream: only beside a
+        log that has all of its entries can a record be judged; until then it is found again at the next turn.
 
         Raises PaperDeskError, duckdb.Error, OSError, django.db.DatabaseError, redis.RedisError.
         """
         self.letters.retry(at_us)
+        until = time.monotonic() + SECONDS_MAX
+        taken = self._some(append, at_us)
+        while taken.decided and self.sweep.is_under_way and time.monotonic() < until:
+            more = self._some(append, at_us)
+            taken = TakenIn(taken.decided + more.decided, more.postponed, more.written or taken.written)
+        return taken
+
+    def _some(self, append: Append, at_us: int) -> TakenIn:
         cases = self.sweep.look(at_us)
         if not cases:
             return TakenIn(self.sweep.settle([], {}, at_us), 0, None)

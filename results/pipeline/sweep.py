@@ -53,6 +53,7 @@ class Sweep:
         self._standing: list[Found] = []
         self._waiting: dict[bytes, Waiting] = {}
         self._passes = 0
+        self._counts: Counts | None = None
 
     def look(self, at_us: int, seconds_max: float = SECONDS_PER_TURN) -> list[Case]:
         """Go on for about `seconds_max`, or to the end of the pass. Settles what needs no durable row; the others are
@@ -95,13 +96,20 @@ class Sweep:
         return taken
 
     def counts(self) -> Counts:
-        """What was seen, accepted and set aside, ever."""
-        return self.store.counts()
+        """What was seen, accepted and set aside, ever; read again when this process has added to it."""
+        if self._counts is None:
+            self._counts = self.store.counts()
+        return self._counts
 
     @property
     def waiting(self) -> int:
         """How many incomplete hashes were seen lately that somebody may complete."""
         return len(self._waiting)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the last look stopped before the end of a pass."""
+        return bool(self._cursor)
 
     def _judge(self, found: Sequence[Found], cases: dict[bytes, Case], at_us: int) -> None:
         verdicts = []
@@ -122,10 +130,12 @@ class Sweep:
         self._passes += 1
         if self._passes % PASSES_PER_CLEANING == 0:
             self.store.forget_gone()
+            self._counts = None  # another process may sweep too
         self._waiting = {name: each for name, each in self._waiting.items() if at_us - each.since_us < FORGOTTEN_US}
 
     def _take(self, verdicts: Sequence[Verdict], at_us: int) -> int:
         taken = 0
+        self._counts = None if verdicts else self._counts
         for start in range(0, len(verdicts), VERDICTS_PER_CALL):
             batch = verdicts[start : start + VERDICTS_PER_CALL]
             taken += sum(self.store.take(batch, at_us))

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import msgspec
 
 from results.pipeline.newest import Newest
-from results.stores.schema import TABLES
-from trading.stores.outbox import Outbox
+from results.stores.schema import Table
+from trading.stores.outbox import row_text
 from trading.stores.sweep_store import ACCEPT, ASIDE, HASH, OURS, Found, Verdict
 
 Row = Mapping[str, Any]
@@ -50,10 +50,11 @@ def aside(found: Found, table: str, reason: str) -> Verdict:
     return Verdict(found, ASIDE, reason, entry=entry)
 
 
-def accepted(found: Found, table: str, row: Row, stamp: Mapping[str, str]) -> Verdict:
-    """It is the next version of its row."""
-    entry = Outbox(TABLES).entry(table, dict(row))
-    return Verdict(found, ACCEPT, f"accepted as version {row['version']} of {table}", stamp, entry)
+def accepted(found: Found, table: Table, row: Row, stamp: Mapping[str, str]) -> Verdict:
+    """It is the next version of its row, which is sealed."""
+    key, version = str(row[table.key]), str(row["version"])
+    entry = {"table": table.name, "id": key, "version": version, "row": row_text(row)}
+    return Verdict(found, ACCEPT, f"accepted as version {version} of {table.name}", stamp, entry)
 
 
 def known(found: Found, table: str, row: Row, stamp: Mapping[str, str]) -> Verdict:

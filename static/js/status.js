@@ -60,7 +60,15 @@ export class Status {
     const tickAge = tick ? Math.max(0, this.now() - tick.at_us / 1000) : null;
     this.part("tick", tick ? stateOf(tickAge, TICK_LATE_MS) : "unknown", tick ? `${age(tickAge)} ago, took ${tick.duration_ms.toFixed(1)} ms` : "none yet");
     for (const name of Object.keys(WAIT_WORDS)) this.paintSync(name, sync?.[name], since);
+    this.paintSweep(sync?.sweep, since);
     this.paintVerify(sync?.verify, since);
+  }
+
+  paintSweep(sweep, since) {
+    if (!sweep || sweep.age_ms === null) return this.part("sweep", "unknown", "not swept yet");
+    if (sweep.error) return this.part("sweep", "bad", "in trouble", sweep.error);
+    const text = `${sweep.seen} seen = ${sweep.accepted} accepted + ${sweep.set_aside} set aside`;
+    this.part("sweep", sweep.open ? "late" : stateOf(sweep.age_ms + since, SYNC_LATE_MS), text);
   }
 
   paintVerify(verify, since) {

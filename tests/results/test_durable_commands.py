@@ -73,6 +73,14 @@ def test_sync_verify_and_check_are_well_on_a_desk_that_is(portfolio: Portfolio) 
     assert (status, report["ok"], report["violations"]) == (0, True, [])
 
 
+def test_records_of_other_programs_are_counted(portfolio: Portfolio) -> None:
+    wiring.redis_client().hset("result:order-1", "state", "executed")
+    status, report = told("sync_results", "--once")
+    sweep = report["followers"]["sweep"]
+    assert (status, sweep["seen"], sweep["accepted"], sweep["set_aside"], sweep["open"]) == (0, 1, 0, 1, 1)
+    assert "1 seen = 0 accepted + 1 set aside; 1 dead letters wait" in run("sync_results")[1]
+
+
 def test_people_are_shown_tables_and_the_verdict(portfolio: Portfolio) -> None:
     portfolio.closed(portfolio.opened(1))
     assert "level" in run("sync_results")[1]
@@ -107,7 +115,7 @@ def test_the_tasks_are_those_of_the_schedule_and_publish_what_they_found(portfol
     tasks.sync()
     tasks.verify()
     found: Any = wiring.redis_client().hgetall(keys.SYNC)
-    assert set(found) == {b"relay", b"reconcile", b"duckdb", b"django", b"clickhouse", b"verify"}
+    assert set(found) == {b"relay", b"sweep", b"reconcile", b"duckdb", b"django", b"clickhouse", b"verify"}
     assert json.loads(found[b"verify"])["position"] == "agree"
 
 

@@ -13,6 +13,7 @@ FOLLOWER_NAMES = {
     "django": "the Django tables",
     "clickhouse": "ClickHouse",
     "reconcile": "the reconciler",
+    "sweep": "the sweep for records of other programs",
     "relay": "the relay of settings to the stores",
 }
 VERIFIER = "verify"
@@ -49,6 +50,9 @@ def _some(feed_troubles: Sequence[str]) -> list[str]:
 def _followers(followers: Mapping[str, Mapping[str, Any]]) -> list[str]:
     found = []
     for name, state in followers.items():
+        if count := state.get("open"):
+            records = "1 record" if count == 1 else f"{count} records"
+            found.append(f"{records} of other programs could not be taken; see the dead letters in the admin.")
         if not state.get("error"):
             continue
         if name == VERIFIER:

@@ -25,7 +25,8 @@ from trading.stores.lease import Lease
 from trading.stores.market_store import MarketQuote, MarketStore
 from trading.stores.monitor_store import MonitorStore, SnapshotStore
 
-SYNC_SHOWN = ("duckdb", "django", "clickhouse", "reconcile", "relay", "verify")
+SYNC_SHOWN = ("duckdb", "django", "clickhouse", "sweep", "reconcile", "relay", "verify")
+SWEEP_COUNTS = ("seen", "accepted", "set_aside", "open", "incomplete")
 
 
 class Watch:
@@ -116,6 +117,7 @@ def feed_part(feeds: Feeds) -> dict[str, Any]:
 def follower_part(state: Mapping[str, Any], now_us: int) -> dict[str, Any]:
     """A follower as the snapshot shows it."""
     shown = {name: state.get(name) for name in ("lag", "error", "since_us")}
+    shown |= {name: state[name] for name in SWEEP_COUNTS if name in state}
     return {**shown, "age_ms": age_ms(now_us, state.get("at_us"))}
 
 

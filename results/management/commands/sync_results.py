@@ -16,7 +16,7 @@ from rich.table import Table
 from paperdesk.command import DeskCommand, progress
 from results import services
 from results.pipeline.log_writer import Progress as OnProgress
-from results.pipeline.report import FollowerState, SyncReport
+from results.pipeline.report import FollowerState, SweepState, SyncReport
 
 FOLLOW_SECONDS = 3.0
 EXIT_NOT_LEVEL = 1
@@ -70,6 +70,10 @@ class Command(DeskCommand):
             f"letters, {report.trimmed} entries trimmed, {report.duration_ms / 1000:.2f} s"
         )
         console.print(_table(report))
+        sweep = report.followers["sweep"]
+        if isinstance(sweep, SweepState) and sweep.seen:
+            sums = f"{sweep.seen} seen = {sweep.accepted} accepted + {sweep.set_aside} set aside"
+            console.print(f"records of other programs: {sums}; {sweep.open} dead letters wait, see the admin")
 
 
 def _counter(say: Callable[[str], None]) -> OnProgress:

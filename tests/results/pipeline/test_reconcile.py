@@ -113,7 +113,12 @@ def test_a_reconciliation_of_another_program_is_left_alone(side: Side, portfolio
     theirs: Any = {"reconciliation_status": "failed", "reconciled_at": "2025-03-22T10:17:00Z"}
     side.client.hset(keys.reconciliation(trade.id), mapping=theirs)
     assert side.settle().reconciled == 0
-    assert hash_of(side, trade) == theirs
+    taken = hash_of(side, trade)
+    assert {**taken, **theirs} == taken
+    assert (taken["origin"], taken["version"]) == ("foreign", "1")
+    side.client.hset(keys.result(result_id_of(trade.long_order.id)), "commission", "9")  # a correction of a result
+    assert side.settle().reconciled == 0
+    assert hash_of(side, trade) == taken
 
 
 def test_a_trade_that_cannot_be_read_is_a_dead_letter_and_not_in_the_way(side: Side, portfolio: Portfolio) -> None:

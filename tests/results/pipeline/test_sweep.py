@@ -255,3 +255,21 @@ def test_the_sweep_is_told_of_in_the_sync_of_the_desk(side: Side, program: Progr
     settle(side)
     told: Any = side.client.hget(keys.SYNC, "sweep")
     assert b'"seen":2,"accepted":1,"set_aside":1,"open":1,"incomplete":0' in told
+
+
+def test_what_was_taken_agrees_with_the_stores_and_what_was_set_aside_is_only_counted(
+    side: Side, program: Program
+) -> None:
+    for document in DOCUMENTS:
+        program.types(document)
+    program.has_a_portfolio()
+    program.opens()
+    settle(side)
+    report = side.verifier().run()
+    assert (report.verdict, report.foreign, report.rows) == ("agree", 0, 4)
+    program.sets(state="failed")
+    settle(side)
+    program.sets(state="executed")
+    settle(side)
+    report = side.verifier().run()
+    assert (report.verdict, report.foreign) == ("agree", 1)

@@ -19,7 +19,7 @@ from trading.engine import marks
 from trading.engine.alarms import alarms
 from trading.engine.clock import EventClock
 from trading.engine.marks import MarkTable
-from trading.engine.watch import Watch
+from trading.engine.watch import Watch, follower_part
 from trading.live_portfolios import live_portfolios
 from trading.stores import keys, open_trades
 from trading.stores.command_store import CommandStore
@@ -157,6 +157,16 @@ def test_alarms_name_what_is_silent_away_or_different() -> None:
         "The stores do not agree: 3 rows differ between the stores; see manage.py verify_stores.",
     ]
     assert alarms({"age_ms": 40}, {}, {"clickhouse": away | {"error": None}}, {}) == []
+
+
+def test_records_of_other_programs_that_were_set_aside_are_an_alarm_and_counted() -> None:
+    state = {"position": "5", "lag": 0, "at_us": 9_000, "seen": 5, "accepted": 3, "set_aside": 2, "open": 2}
+    shown = follower_part(state, 10_000)
+    assert (shown["age_ms"], shown["seen"], shown["accepted"], shown["set_aside"]) == (1, 5, 3, 2)
+    assert alarms({"age_ms": 4}, {}, {"sweep": shown}, {}) == [
+        "2 records of other programs could not be taken; see the dead letters in the admin."
+    ]
+    assert alarms({"age_ms": 4}, {}, {"sweep": shown | {"open": 0}}, {}) == []
 
 
 def test_what_is_wrong_with_the_feed_is_told_in_a_few_sentences() -> None:

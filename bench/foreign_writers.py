@@ -1,0 +1,128 @@
+"""The sweep for records of other programs at 10,000 hot hashes: what a look costs, and how soon a change is durable.
+
+`look` compares processor seconds (this process and Redis together) of a pass in which nothing is new with reading
+every hash, without looking at what is in it. `change` is a burst: every hash is changed plainly by another program; the
+seconds until all are committed in DuckDB, sweeps of 3 s period included, against the 5 s that are allowed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from bench.measure import Action, Ratio, ratio_of
+from paperdesk.embedded.redis_server import running_redis
+from paperdesk.schedule import SYNC_SECONDS
+from results.pipeline.entries import DeadLetterBox
+from results.pipeline.log_writer import LogWriter
+from results.pipeline.newest import newest_rows
+from results.pipeline.stream import OutboxStream
+from results.pipeline.sweep import Sweep, wanted_by
+from results.stores import duck
+from results.stores.gate import Gate
+from trading.stores import keys
+from trading.stores.step import StepRunner
+
+HASHES = 10_000
+CHANGED = 1_000
+LOOK_LIMIT = 1.0
+DURABLE_SECONDS_MAX = 5.0
+NOW_US = 1_731_000_000_000_000
+BATCHES = 100
+RESULT = {
+    "trade_id": "456e1234-e89b-12d3-a456-426614174123", "symbol": "EURUSD", "direction": "buy", "lot_size": "1.5",
+    "execution_price": "1.12340", "requested_price": "1.12345", "slippage": "-0.00005", "pnl": "75.0",
+    "commission": "1.5", "fees": "0.5", "state": "executed", "executed_at": "2025-03-22T10:16:00Z",
+}  # fmt: skip
+
+
+def run(turns: int) -> list[Ratio]:
+    """Four ratios: a look against reading everything, and as a share of a processor; changes against their limit."""
+    with tempfile.TemporaryDirectory() as folder, running_redis(Path(folder) / "redis") as url:
+        desk = Desk(redis.Redis.from_url(url), Gate(Path(folder) / "log.duckdb"))
+        desk.write(HASHES, "75.0")
+        first = desk.settle()
+        looks, shares, bursts = [], [], []
+        for turn in range(turns + 1):
+            look = desk.processor_seconds(desk.look)
+            looks.append((look, desk.processor_seconds(desk.read_all)))
+            shares.append((look, SYNC_SECONDS))
+            desk.change(CHANGED, f"{turn}.5")
+            bursts.append((SYNC_SECONDS + desk.settle(), DURABLE_SECONDS_MAX))
+    everything = "HGETALL of each in pipelines"
+    return [
+        ratio_of("sweep: nothing is new", f"look at {HASHES:,} hashes", everything, looks[1:], LOOK_LIMIT),
+        ratio_of("sweep: processor share", f"look at {HASHES:,} hashes", "one processor, 3 s", shares[1:], 0.1),
+        ratio_of("sweep: change is durable", f"{CHANGED:,} of {HASHES:,} changed, at worst", "5 s", bursts[1:], 1.0),
+        ratio_of("sweep: all at once", f"{HASHES:,} new hashes, to DuckDB", "5 s", [(first, DURABLE_SECONDS_MAX)], 1.0),
+    ]
+
+
+class Desk:
+    """Redis with foreign hashes, and the log that they go into."""
+
+    def __init__(self, client: redis.Redis, gate: Gate) -> None:
+        self.client, self.gate = client, gate
+        self.sweep = Sweep(client)
+        self.names = [keys.result(str(uuid.uuid4())) for _ in range(HASHES)]
+        with gate.write() as connection:
+            duck.migrate(connection)
+
+    def write(self, count: int, pnl: str) -> None:
+        """Another program writes whole hashes."""
+        pipeline = self.client.pipeline(transaction=False)
+        whole: Any = {**RESULT, "pnl": pnl}
+        for name in self.names[:count]:
+            pipeline.hset(name, mapping=whole)
+        pipeline.execute()
+
+    def change(self, count: int, pnl: str) -> None:
+        """Another program changes one field of some hashes."""
+        pipeline = self.client.pipeline(transaction=False)
+        for name in self.names[:count]:
+            pipeline.hset(name, "pnl", pnl)
+        pipeline.execute()
+
+    def look(self) -> None:
+        """A pass of the sweep, in which nothing may be new."""
+        assert not self.sweep.look(NOW_US, seconds_max=60.0)
+
+    def read_all(self) -> None:
+        """Every hash, as a sweep would read them that does not know what it has seen."""
+        found = list(self.client.scan_iter(keys.RESULT_PATTERN, count=1_000))
+        for start in range(0, len(found), 500):
+            pipeline = self.client.pipeline(transaction=False)
+            for name in found[start : start + 500]:
+                pipeline.hgetall(name)
+            pipeline.execute()
+
+    def settle(self) -> float:
+        """Turns until everything is in the log; their seconds."""
+        started = time.perf_counter()
+        stream = OutboxStream(self.client)
+        writer = LogWriter(stream, DeadLetterBox(StepRunner(self.client)), lambda _point, _count: None)
+        while True:
+            cases = self.sweep.look(NOW_US)
+            with self.gate.write() as connection:
+                writer.write(connection, BATCHES, NOW_US)
+                newest = newest_rows(connection, wanted_by(cases))
+            taken = self.sweep.settle(cases, newest, NOW_US)
+            with self.gate.write() as connection:
+                writer.write(connection, BATCHES, NOW_US)
+            if not taken and not self.sweep.is_under_way:
+                return time.perf_counter() - started
+
+    def processor_seconds(self, action: Action) -> float:
+        """What an action costs here and in Redis."""
+        before = time.process_time() + self._redis_seconds()
+        action()
+        return time.process_time() + self._redis_seconds() - before
+
+    def _redis_seconds(self) -> float:
+        used = self.client.info("cpu")
+        return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
