@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from results.models import DeadLetterState
+from results.pipeline.log_writer import Written
+from results.pipeline.stream import StreamState
+from results.stores.duck import Watermark
 from tests.results.pipeline.foreign import DOCUMENTS, RESULT_ID, RESULT_KEY, Program, counted, later, letters, settle
 from tests.results.pipeline.foreign import versions as versions_of
 from tests.results.pipeline.made import Side
@@ -273,3 +276,21 @@ def test_what_was_taken_agrees_with_the_stores_and_what_was_set_aside_is_only_co
     settle(side)
     report = side.verifier().run()
     assert (report.verdict, report.foreign) == ("agree", 1)
+
+
+def test_a_record_is_not_judged_beside_a_log_that_is_behind(side: Side, program: Program) -> None:
+    behind = Written(0, 0, False, StreamState("epoch", "5-0"), Watermark("epoch", "4-0", 0, 0))
+    program.types("result")
+    taken = side.sync.intake.once(lambda _: behind, side.now_us)
+    assert (taken.decided, taken.postponed, counted(side)) == (0, 1, (0, 0, 0, 0))
+    settle(side)
+    assert len(versions_of(side)) == 1
+
+
+def test_records_that_are_gone_are_forgotten(side: Side, program: Program) -> None:
+    program.types("result")
+    program.types("result_metrics")
+    settle(side)
+    side.client.delete(RESULT_KEY)
+    assert side.sync.intake.sweep.store.forget_gone() == 1
+    assert side.client.hlen(keys.SWEPT) == 1
