@@ -43,10 +43,6 @@ from trading.stores.transition import TransitionStore
 OVERSLEPT_US = 600 * MICROSECONDS  # a machine that slept for a night does not catch up on its samples
 
 
-def _ignore(prefix: str, before: Trade | None, after: Trade) -> None:
-    """The listener of somebody who does not want to hear of transitions."""
-
-
 class Engine:
     """All portfolios of a desk on one stream of events.
 
@@ -63,7 +59,7 @@ class Engine:
         clock: Clock,
         shard: Shard = WHOLE,
         latency: Latency | None = None,
-        listener: Listener = _ignore,
+        listener: Listener = lambda prefix, before, after: None,
     ) -> None:
         self.now_us = 0
         self.event_us = 0

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("trading", "0004_funding_basis"),
+        ("trading", "0005_closed_trades_kept"),
     ]
 
     operations = [
