@@ -136,7 +136,7 @@ class LegOutEventAdmin(OfTrade):
         listed_filter("filled_leg", Leg),
     )
     groups = (
-        ("Leg-out", ("trade_id", "portfolio", "symbol", "timestamp", "reason")),
+        ("Leg-out", ("trade_id", "portfolio", "symbol", "timestamp", "reason", "origin")),
         ("Legs", ("filled_leg", "filled_at", "filled_price", "unfilled_leg")),
         ("Hedge", ("hedge", "hedge_executed", "hedge_price", "hedge_loss")),
     )
