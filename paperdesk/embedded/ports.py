@@ -1,17 +1,26 @@
 """Ports of this machine. Everything that a desk starts listens on 127.0.0.1."""
 
+import random
 import socket
 
 LOCAL = "127.0.0.1"
 CONNECT_SECONDS_MAX = 0.5
+CHOICE = range(10_000, 32_000)  # below what systems give to outgoing connections, which take a free port at any time
+TRIES_MAX = 1_000
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now; the caller binds it at once."""
-    with socket.socket() as probe:
-        probe.bind((LOCAL, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody uses now; the caller binds it at once. Raises OSError if none is found."""
+    anywhere = random.SystemRandom()  # a seeded choice would be the same in every process
+    for _ in range(TRIES_MAX):
+        port = anywhere.choice(CHOICE)
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOCAL, port))
+            except OSError:
+                continue
+            return port
+    raise OSError(f"no free port among {TRIES_MAX} tried from {CHOICE.start} to {CHOICE.stop - 1}")
 
 
 def can_listen(port: int) -> bool:
