@@ -2,6 +2,10 @@
 
 A position is a stream id, `1742638560000-3`; "0-0" is before the first entry. The epoch is a uuid beside the stream:
 a new one says that the stream's history was lost, and that old positions mean nothing in it (ruling 29).
+
+Entries are removed in one place, `trim_behind`: those that every follower has, and none while anybody holds trimming
+(`hold_trimming`, for a backup that wants the stores to fit together). A hold ends by itself, so that one whose holder
+died does not fill the memory.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ START = "0-0"
 BATCH_ENTRIES = 2_000  # about 2 MB of rows: a slice of DuckDB's lock well under 200 ms
 COUNTED_MAX = 100_000  # a lag above this is told as this
 MARGIN_MS = 60_000  # the monitor follows the stream too, and may be this late before it has to re-read everything
+TRIM_SLICE = 20_000  # entries of one command: some ms in which Redis serves nobody else
+TRIM_SLICES_MAX = 10  # of one turn
 
 
 class StreamState(msgspec.Struct, frozen=True):
@@ -86,13 +92,41 @@ class OutboxStream:
         return counted
 
     def trim_behind(self, confirmed: str) -> int:
-        """Remove the entries before `confirmed`, which every follower has, save the last minute; how many."""
-        state = self.state()
-        margin = (max(0, order_of(state.last_id)[0] - MARGIN_MS), 0)
-        floor = min(order_of(confirmed), margin)
-        if floor <= (0, 0):
+        """Remove entries before `confirmed`, which every follower has, save the last minute; how many. What is too much
+        for one turn is left to the next; nothing is removed while trimming is held."""
+        now_ms = self._now_ms()
+        if self._is_held(now_ms):
             return 0
-        return self._client.xtrim(keys.OUTBOX, minid=f"{floor[0]}-{floor[1]}", approximate=False)
+        last_ms, _ = order_of(self.state().last_id)
+        floor = order_of(confirmed)
+        if last_ms <= now_ms + MARGIN_MS:  # a clock that was set back gives all ids one millisecond, for long
+            floor = min(floor, (max(0, last_ms - MARGIN_MS), 0))
+        return self._trim(f"{floor[0]}-{floor[1]}") if floor > (0, 0) else 0
+
+    def hold_trimming(self, holder: str, seconds: float) -> None:
+        """Let nothing be removed for this long at most; again, to hold on for longer."""
+        self._client.hset(keys.TRIM_HOLDS, holder, str(self._now_ms() + round(seconds * 1000)))
+
+    def release_trimming(self, holder: str) -> None:
+        """End a hold."""
+        self._client.hdel(keys.TRIM_HOLDS, holder)
+
+    def _is_held(self, now_ms: int) -> bool:
+        held = cast("dict[bytes, bytes]", self._client.hgetall(keys.TRIM_HOLDS))
+        return any(int(until_ms) > now_ms for until_ms in held.values())
+
+    def _now_ms(self) -> int:
+        seconds, microseconds = self._client.time()
+        return seconds * 1000 + microseconds // 1000
+
+    def _trim(self, floor: str) -> int:
+        removed = 0
+        for _ in range(TRIM_SLICES_MAX):
+            some = self._client.xtrim(keys.OUTBOX, minid=floor, approximate=True, limit=TRIM_SLICE)
+            removed += some
+            if not some:  # less than a node is left
+                return removed + self._client.xtrim(keys.OUTBOX, minid=floor, approximate=False)
+        return removed
 
 
 def _is_no_such_key(error: Exception) -> bool:

@@ -14,6 +14,7 @@ HASH_BEGINNINGS = ("result:", "result_metrics:", "reconciliation:")
 
 OUTBOX = "paperdesk:outbox"  # stream: every durable row, in the order in which it came to be
 OUTBOX_EPOCH = "paperdesk:outbox:epoch"  # string: uuid, a new one when history was lost (ruling 29)
+TRIM_HOLDS = "paperdesk:outbox:trim_holds"  # hash: holder -> until when nothing is trimmed, Unix ms
 RELAYED = "paperdesk:outbox:relayed"  # hash: table:key of a row born in Django -> epoch/version that the stream has
 RECONCILE_POSITION = "paperdesk:reconcile:position"  # string: epoch and last stream id that was reconciled
 COMMANDS = "paperdesk:commands"  # stream: what monitor, API and admin ask of the engine

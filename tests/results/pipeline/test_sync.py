@@ -220,38 +220,6 @@ def test_a_sync_with_nothing_to_do_is_cheap_and_does_not_open_the_log(side: Side
     assert statistics.median(seconds) < 0.005
 
 
-def test_the_stream_is_trimmed_only_behind_what_every_reader_has(side: Side) -> None:
-    old = 1_000_000_000_000
-    side.emit("trade_result", 1)
-    entry = side.entries()[0][1]
-    side.client.delete(keys.OUTBOX)
-    side.add(entry, f"{old}-0")
-    side.add(entry, f"{old + 1}-0")
-    assert side.settle().trimmed == 0  # within a minute of the end
-    side.add(entry, f"{old + 100_000}-0")
-    reconciler = side.sync.reconciler
-    side.sync.reconciler = Stuck(f"{old}-0")  # type: ignore[assignment]
-    side.sync.once()
-    assert side.client.xlen(keys.OUTBOX) == 3
-    side.sync.reconciler = reconciler
-    side.add(entry, f"{old + 100_001}-0")
-    assert side.settle().trimmed == 2
-    assert side.log_length("trade_result") == 4
-
-
-class Stuck:
-    """A reader of the stream that does not come further."""
-
-    def __init__(self, position: str) -> None:
-        self._position = position
-
-    def position(self, _epoch: str) -> str:
-        return self._position
-
-    def follow(self, *_: object) -> int:
-        return 0
-
-
 def test_a_stream_that_lost_its_tail_begins_a_new_epoch_and_nothing_is_lost_or_doubled(side: Side) -> None:
     for number in (1, 2, 3):
         side.emit("trade_result", number)
