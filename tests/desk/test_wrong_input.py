@@ -96,6 +96,7 @@ def test_ctrl_c_ends_a_command_with_a_sentence_and_status_130() -> None:
     code = """
         import os, signal, time
         import manage
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits that it is ignored
         manage.execute_from_command_line = lambda words: (os.kill(os.getpid(), signal.SIGINT), time.sleep(9))
         manage.main(["manage.py", "verify_stores"])
     """
