@@ -3,15 +3,20 @@
 A lease is a hash `owner`, `token` that expires. The token grows with every acquisition and never repeats, and every
 step is compared with it inside Redis, so that an engine that was paused past its lease cannot write afterwards.
 A holder who renews every third of the lifetime survives two lost renewals. A lease may have rivals: leases of which
-none is held at the same time as it, by anybody.
+none is held at the same time as it, by anybody. A holder that was a process of this machine and has ended is not waited
+for: whoever is started in its place takes the lease at once.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
 import os
 import socket
 import uuid
 from collections.abc import Iterable
+from pathlib import Path
 
 from redis import Redis
 
@@ -21,12 +26,39 @@ from trading.stores.errors import LeaseHeld, LeaseLost
 from trading.stores.scripts import Script
 from trading.stores.step import Step
 
-LIFETIME_MS = 5_000  # a crashed engine is replaced after 5 s; a healthy one renews three times in it
+LIFETIME_MS = 5_000  # an engine on a crashed machine is replaced after 5 s; a healthy one renews three times in it
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+PROCESSES = Path("/proc/self/ns/pid")  # the namespace in which a process id means what it means here
 
 
 def owner_name() -> str:
     """A name for this process that says where it runs and that no other process has."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    return f"{socket.gethostname()}:{os.getpid()}:{_place()}{uuid.uuid4().hex[:8]}"
+
+
+def has_ended(owner: str) -> bool:
+    """Whether an `owner_name` is that of a process of this machine, since its last start, that is no more. False
+    where that cannot be known: another machine, another container, or a process id that has been given again."""
+    _host, _, rest = owner.partition(":")
+    pid, _, place = rest.partition(":")
+    if not (pid.isdigit() and _place() and place.startswith(_place())):
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # another user's process
+    return False
+
+
+@functools.cache
+def _place() -> str:
+    """Names what a process id is unique in: this start of this machine, and the container. Empty where unknown."""
+    with contextlib.suppress(OSError):
+        named = f"{BOOT.read_text()}{PROCESSES.readlink()}"
+        return hashlib.blake2b(named.encode(), digest_size=4).hexdigest() + "-"
+    return ""
 
 
 class Lease:
@@ -48,8 +80,12 @@ class Lease:
     def acquire(self) -> int:
         """Takes the lease and returns its fencing number. Raises LeaseHeld, with what is held, the holder and the time
         left; RedisAway."""
+        gone = b""
         with answering(f"acquiring the lease {self.name}"):
-            token, holder, left_ms, key = self._acquire(self._keys, [self.owner, self.lifetime_ms])
+            token, holder, left_ms, key = self._acquire(self._keys, [self.owner, self.lifetime_ms, gone])
+            while not token and holder != gone and has_ended(holder.decode()):
+                gone = holder
+                token, holder, left_ms, key = self._acquire(self._keys, [self.owner, self.lifetime_ms, gone])
         if not token:
             held = key.decode().removeprefix(keys.lease(""))
             waits = "" if held == self.name else f"{self.name} cannot run beside {held}: "

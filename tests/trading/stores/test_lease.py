@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -12,10 +14,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from paperdesk.embedded.ports import free_port
+from paperdesk.environment import BASE_DIR
 from trading.engine.patience import Patience
 from trading.stores import keys
 from trading.stores.errors import LeaseHeld, LeaseLost, RedisAway
-from trading.stores.lease import Lease, owner_name
+from trading.stores.lease import Lease, has_ended, owner_name
 from trading.stores.step import Step, StepRunner
 
 
@@ -72,6 +75,44 @@ def test_a_holder_who_was_paused_does_not_take_the_step_of_the_next_one_for_its_
 
 def test_owner_names_differ() -> None:
     assert owner_name() != owner_name()
+
+
+def ended_owner() -> str:
+    """The name of a process of this machine that has ended."""
+    code = "from trading.stores.lease import owner_name; print(owner_name())"
+    return subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_holder_of_this_machine_that_has_ended_is_not_waited_for(redis_client: Any) -> None:
+    dead = ended_owner()
+    held = Lease(redis_client, "engine", dead)
+    assert held.acquire() == 1
+    assert Lease(redis_client, "engine", owner_name()).acquire() == 2
+    with pytest.raises(LeaseLost):
+        held.renew()
+
+
+def test_a_holder_that_lives_or_runs_elsewhere_is_waited_for(redis_client: Any) -> None:
+    dead = ended_owner()
+    host, pid, place = dead.split(":")
+    elsewhere = f"{host}:{pid}:00000000-{place.partition('-')[2]}"
+    assert has_ended(dead)
+    for owner in (owner_name(), elsewhere, "first", "a:b", f"{host}:{pid}:", ""):
+        assert not has_ended(owner), owner
+    holder = Lease(redis_client, "engine", elsewhere)
+    holder.acquire()
+    with pytest.raises(LeaseHeld, match="engine is held by"):
+        Lease(redis_client, "engine", owner_name()).acquire()
+    holder.renew()
+
+
+def test_of_rivals_that_have_ended_none_is_waited_for(redis_client: Any) -> None:
+    for name in ("b1", "b2"):
+        rival_of(redis_client, name, ended_owner()).acquire()
+    mine = rival_of(redis_client, "a")
+    assert mine.acquire() == 1
+    with pytest.raises(LeaseHeld, match="b1 cannot run beside a"):
+        rival_of(redis_client, "b1").acquire()
 
 
 def test_a_redis_that_is_away_is_not_a_lost_lease(redis_client: Any) -> None:
