@@ -4,8 +4,8 @@ honcho's printer gives the lines their coloured prefixes; its manager is not use
 process ends, starts all at once without waiting for readiness, and leaves its children alive when it is killed.
 
 A program that ends before it was ready, or fails within EARLY_SECONDS of its first start, ends the desk: that is
-a wrong setting and not an accident. One that dies later is restarted after 1, 2, 4 ... 30 s; a minute of life
-resets the wait.
+a wrong setting and not an accident. One that dies later is restarted at once, and one that does not live long then
+after 1, 2, 4 ... 30 s; STEADY_SECONDS of life reset the wait.
 """
 
 import signal
@@ -25,7 +25,7 @@ from paperdesk.errors import PaperDeskError
 POLL_SECONDS = 0.1
 EARLY_SECONDS = 5.0
 BACKOFF_SECONDS_MAX = 30.0
-STEADY_SECONDS = 60.0
+STEADY_SECONDS = 20.0
 STOP_SECONDS_MAX = 8.0  # all programs together; an engine on a busy machine takes a few to give back its lease
 STOP_ONE_SECONDS_MAX = 4.0  # one server
 NAME_WIDTH = 10
@@ -170,10 +170,11 @@ class Supervisor:
         if status and status > 0 and lived < EARLY_SECONDS and name not in self._failures:
             raise ProgramFailed(f"{name} ended with status {status} after {lived:.1f} s: {_reason(child)}")
         failures = 0 if lived > STEADY_SECONDS else self._failures.get(name, 0)
-        wait = min(BACKOFF_SECONDS_MAX, 2.0**failures)
+        wait = min(BACKOFF_SECONDS_MAX, 2.0 ** (failures - 1)) if failures else 0.0
         self._failures[name] = failures + 1
         self._restart_at[name] = time.monotonic() + wait
-        self.say("desk", f"{name} ended with status {status} after {lived:.0f} s; it starts again in {wait:.0f} s")
+        when = f"in {wait:.0f} s" if wait else "now"
+        self.say("desk", f"{name} ended with status {status} after {lived:.0f} s; it starts again {when}")
 
 
 def _reason(child: Child) -> str:

@@ -131,15 +131,18 @@ def test_a_program_that_dies_is_restarted_and_said_so(desk: Supervisor, output: 
     assert "engine ended with status -9" in output.getvalue()
 
 
-def test_the_wait_before_a_restart_doubles(desk: Supervisor) -> None:
+def test_the_first_restart_is_at_once_and_the_wait_before_the_next_ones_doubles(desk: Supervisor) -> None:
     desk.launch(program("engine", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"))
     child = desk._children["engine"]
     eventually(lambda: child.status() is not None)
     waits = []
-    for _ in range(7):
+    for _ in range(8):
         desk._after_end("engine", child)
         waits.append(round(desk._restart_at.pop("engine") - time.monotonic()))
-    assert waits == [1, 2, 4, 8, 16, 30, 30]
+    assert waits == [0, 1, 2, 4, 8, 16, 30, 30]
+    child.started = time.monotonic() - module.STEADY_SECONDS - 1
+    desk._after_end("engine", child)
+    assert desk._restart_at["engine"] <= time.monotonic(), "one that lived for a while starts at once"
 
 
 def test_a_program_that_fails_at_once_ends_the_desk_with_its_last_line(desk: Supervisor) -> None:
