@@ -20,7 +20,7 @@ import django  # noqa: E402
 
 django.setup()
 
-from bench import contention, foreign_writers, history, memory, monitor_tick, replay_speed  # noqa: E402
+from bench import contention, foreign_writers, history, log_append, memory, monitor_tick, replay_speed  # noqa: E402
 from bench.measure import Ratio  # noqa: E402
 
 BENCHMARKS = {
@@ -28,6 +28,8 @@ BENCHMARKS = {
     "monitor": lambda options: monitor_tick.run(options.turns),
     "history": lambda options: history.run(options.turns),
     "contention": lambda options: contention.run(options.turns),
+    "log": lambda options: log_append.run(options.turns),
+    "big-log": lambda options: log_append.run_big(options.turns),
     "foreign": lambda options: foreign_writers.run(options.turns),
     "memory": lambda options: memory.run(options.minutes),
 }

@@ -11,13 +11,16 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+import pyarrow
 from django.db import models
+from pyarrow import compute
 
-from results.domain.units import datetime_of
+from results.domain.units import EPOCH, datetime_of, day_start_us
 from results.pipeline.mirror import model_of
 from results.stores.schema import TABLES, Table
 
 YEARS = range(1900, 2300)
+DAYS = (datetime.date(YEARS.start, 1, 1), datetime.date(YEARS.stop, 1, 1))  # the first, and the one behind the last
 INTEGER_MAX = 2**31
 BIG_INTEGER_MAX = 2**63
 
@@ -30,6 +33,32 @@ def misfit(table: Table, row: Mapping[str, Any]) -> str | None:
         if value is not None and not _fits(column.kind, value, sizes.get(column.name)):
             return f"{column.name} is {str(value)[:80]!r}, which not every store can hold"
     return None
+
+
+def all_fit(table: Table, columns: pyarrow.Table) -> bool:
+    """Whether every row of the table fits every store: what `misfit` says of them one by one."""
+    sizes = _sizes(table.name)
+    return all(_all_fit(column.kind, columns[column.name], sizes.get(column.name)) for column in table.columns)
+
+
+def _all_fit(kind: str, values: pyarrow.ChunkedArray, size: int | None) -> bool:
+    match kind:
+        case "text" | "json":
+            longest = compute.max(compute.utf8_length(values)).as_py() or 0
+            return (size is None or longest <= size) and not compute.any(compute.match_substring(values, "\0")).as_py()
+        case "integer":
+            return size is None or _within(values, -size, size)
+        case "time":
+            return _within(values.cast(pyarrow.int64()), *map(day_start_us, DAYS))
+        case "date":
+            return _within(values.cast(pyarrow.int32()), *((day - EPOCH.date()).days for day in DAYS))
+        case _:
+            return True
+
+
+def _within(values: pyarrow.ChunkedArray, first: int, behind: int) -> bool:
+    found = compute.min_max(values)
+    return all(first <= each.as_py() < behind for each in found.values() if each.is_valid)
 
 
 def _fits(kind: str, value: Any, size: int | None) -> bool:

@@ -45,16 +45,17 @@ class LogWriter:
         self._progress = progress
 
     def write(self, connection: duckdb.DuckDBPyConnection, batches_max: int, at_us: int) -> Written:
-        """Append at most `batches_max` batches of what is new."""
+        """Append at most `batches_max` batches of what is new, in one transaction."""
         before = duck.watermark(connection)
         stream, position, began = self._where(before)
-        rows = letters = 0
+        found: list[StreamEntry] = []
         for _ in range(batches_max):
             batch = self._stream.after(position)
             if not batch:
                 break
-            appended, dead = self._append(connection, batch, stream.epoch, before, at_us)
-            rows, letters, position = rows + appended, letters + dead, batch[-1].stream_id
+            found += batch
+            position = batch[-1].stream_id
+        rows, letters = self._append(connection, found, stream.epoch, before, at_us) if found else (0, 0)
         return Written(rows, letters, began, stream, duck.watermark(connection))
 
     def _where(self, mark: duck.Watermark) -> tuple[StreamState, str, bool]:
@@ -76,17 +77,17 @@ class LogWriter:
         before: duck.Watermark,
         at_us: int,
     ) -> tuple[int, int]:
-        rows, dead = sorted_out(batch, TABLES)
-        self._dead_letters.put(dead, epoch)  # before the watermark passes them
-        self._progress("dead_lettered", len(dead))
-        if before.epoch and before.epoch != epoch:
-            rows = without_known(connection, rows)
-        appended = duck.append(connection, rows, epoch, batch[-1].stream_id, at_us=at_us)
+        found = sorted_out(connection, batch, TABLES)
+        self._dead_letters.put(found.dead, epoch)  # before the watermark passes them
+        self._progress("dead_lettered", len(found.dead))
+        is_known = before.epoch and before.epoch != epoch
+        rows = without_known(connection, found.rows) if is_known else found.rows
+        appended = duck.append(connection, rows, epoch, batch[-1].stream_id, at_us=at_us, columns=found.columns)
         self._progress("appended", appended.rows)
-        by_id = {entry.stream_id: entry for entry in batch}
+        by_id = {entry.stream_id: entry for entry in batch} if appended.rejected else {}
         refused = [DeadLetter(by_id[each.entry.stream_id], each.reason) for each in appended.rejected]
         self._dead_letters.put(refused, epoch)
-        return appended.rows, len(dead) + len(refused)
+        return appended.rows, len(found.dead) + len(refused)
 
 
 def without_known(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry]) -> list[Entry]:

@@ -34,7 +34,7 @@ class StreamState(msgspec.Struct, frozen=True):
     last_id: str
 
 
-class StreamEntry(msgspec.Struct, frozen=True):
+class StreamEntry(msgspec.Struct, frozen=True, gc=False):
     """One entry as it came: its id and its fields, raw."""
 
     stream_id: str

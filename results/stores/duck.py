@@ -11,7 +11,7 @@ from `gate`, leave no transaction open, and fetch every result to its end (an op
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 import msgspec
@@ -66,20 +66,28 @@ def head(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def append(
-    connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], epoch: str, last_stream_id: str, *, at_us: int
+    connection: duckdb.DuckDBPyConnection,
+    entries: Sequence[Entry],
+    epoch: str,
+    last_stream_id: str,
+    *,
+    at_us: int,
+    columns: Mapping[str, pyarrow.Table] | None = None,
 ) -> Appended:
     """Append the entries that are not there yet, and move the watermark to `last_stream_id`, in one transaction.
 
     `entries` are in stream order; `epoch` names the stream's life (a new one begins from nothing); `at_us` is now.
+    `columns` has by table what `columns_of` gave for all its entries, where the caller has asked already.
     A malformed entry is kept in `rejected_entry` and returned. Raises CommitUnknown: reopen, and append the same again.
     """
     mark = watermark(connection)
-    fresh = [entry for entry in entries if _is_after(entry.stream_id, mark, epoch)]
+    is_all_fresh = bool(entries) and _is_after(entries[0].stream_id, mark, epoch)
+    fresh = entries if is_all_fresh else [entry for entry in entries if _is_after(entry.stream_id, mark, epoch)]
     if not fresh and not _is_after(last_stream_id, mark, epoch):
         return Appended(0, len(entries), (), mark.seq)
     connection.begin()
     try:
-        rejected = _append_rows(connection, fresh, mark.seq, at_us)
+        rejected = _append_rows(connection, fresh, mark.seq, at_us, columns or {})
         moved = Watermark(epoch, last_stream_id, mark.seq + len(fresh), at_us)
         _move_watermark(connection, moved)
     except BaseException:
@@ -133,7 +141,11 @@ def _order(stream_id: str) -> tuple[int, int]:
 
 
 def _append_rows(
-    connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], seq: int, at_us: int
+    connection: duckdb.DuckDBPyConnection,
+    entries: Sequence[Entry],
+    seq: int,
+    at_us: int,
+    known: Mapping[str, pyarrow.Table],
 ) -> tuple[Rejected, ...]:
     by_table: dict[str, list[tuple[int, Entry]]] = {}
     for number, entry in enumerate(entries, start=seq + 1):
@@ -143,7 +155,7 @@ def _append_rows(
         if name not in TABLES:
             rejected += [Rejected(entry, f"there is no table {name!r}") for _, entry in numbered]
             continue
-        good, columns, bad = _sorted_out(TABLES[name], numbered)
+        good, columns, bad = _sorted_out(TABLES[name], numbered, known.get(name))
         rejected += bad
         if good:
             _insert(connection, TABLES[name], good, columns, at_us)
@@ -155,9 +167,11 @@ def _append_rows(
 
 
 def _sorted_out(
-    table: Table, numbered: list[tuple[int, Entry]]
+    table: Table, numbered: list[tuple[int, Entry]], known: pyarrow.Table | None
 ) -> tuple[list[tuple[int, Entry]], pyarrow.Table, list[Rejected]]:
     """Those that are rows of the table, their columns, and the others with the reason."""
+    if known is not None and known.num_rows == len(numbered):
+        return numbered, known, []
     try:
         return numbered, columns_of(table, [entry.row for _, entry in numbered]), []
     except MalformedRow:

@@ -30,7 +30,7 @@ class MalformedRow(ValueError):
     """A row that is not exactly one of its table; the sentence says why."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One entry of the outbox stream that carries a row: `row` is the JSON text as it came."""
 
     stream_id: str
