@@ -19,6 +19,7 @@ from results.domain.errors import PaperDeskError
 from results.stores.schema import Table
 from trading.stores import keys
 from trading.stores.connection import answering
+from trading.stores.errors import StepConflict
 from trading.stores.step import Step, StepRunner
 
 ROWS_PER_TURN = 500  # people make a few a day; after the loss of a stream, some turns catch up
@@ -47,8 +48,11 @@ class Relay:
         Raises RedisAway, django.db.DatabaseError.
         """
         waiting = list(OutboxRow.objects.exclude(relayed_epoch=epoch)[:ROWS_PER_TURN])
-        with answering("relaying the SQL outbox"):
-            added = sum(self._relay(row, epoch) for row in waiting)
+        try:
+            with answering("relaying the SQL outbox"):
+                added = sum(self._relay(row, epoch) for row in waiting)
+        except StepConflict:
+            return Relayed(0, len(waiting))  # a backup runs; what was sent before it began is noted in Redis
         if not waiting:
             return Relayed(0, 0)
         OutboxRow.objects.filter(id__in=[row.id for row in waiting]).update(relayed_epoch=epoch)
@@ -62,6 +66,7 @@ class Relay:
             return False
         entry = {"table": row.table, "id": row.key, "version": str(row.version), "row": row.row}
         step = Step(f"relay:{epoch}:{row.table}:{row.key}:{row.version}").emit(entry)
+        step.expect(keys.lease(keys.BACKUP_LEASE), None)
         self._runner.run(step.hset(keys.RELAYED, {field: f"{epoch}/{row.version}"}))
         return True
 

@@ -57,6 +57,9 @@ def engine_lease(shard: object) -> str:
     return f"engine:{shard}"
 
 
+BACKUP_LEASE = "backup"  # while it is held nothing is trimmed, removed or relayed: a backup copies the stores
+
+
 def fence(name: str) -> str:
     """Counter: the last fencing number given out for the lease `name`."""
     return f"paperdesk:fence:{name}"

@@ -1,0 +1,1 @@
+"""Backup and restore: one archive with a consistent copy of the whole desk."""
