@@ -75,7 +75,7 @@ def refuse_target(file: Path) -> None:
 def pack(folder: Path, manifest: Manifest, target: Path) -> Manifest:
     """Write the files of `folder` and the manifest, with their checksums, as `target`; the manifest as written."""
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    sums = {name: _sum_of(folder / name) for name in names}
+    sums = {name: sum_of(folder / name) for name in names}
     manifest = msgspec.structs.replace(manifest, files=sums)
     told = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
     draft = folder / "archive"
@@ -122,7 +122,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _sum_of(file: Path) -> FileSum:
+def sum_of(file: Path) -> FileSum:
+    """Size and checksum of a file."""
     with open(file, "rb") as source:
         digest = hashlib.file_digest(source, "sha256").hexdigest()
     return FileSum(file.stat().st_size, digest)

@@ -32,6 +32,7 @@ COMMANDS = {
 }
 NEEDED = {"settings": ["check"], "warehouse": ["status"], "import_capture": ["x", "--out", "y"], "replay": ["x"]}
 NEEDED["record"] = ["--out", "x"]
+NEEDED |= {"backup": ["x"], "restore": ["x"]}
 NEED_REDIS = (
     "check_invariants",
     "verify_stores",
@@ -39,6 +40,7 @@ NEED_REDIS = (
     "sync_results --follow",
     "run_monitor",
     "run_monitor --once",
+    "backup {folder}/x",
     "run_engine",
     "replay {capture} --here",
 )
@@ -98,7 +100,7 @@ def test_a_redis_that_is_away_is_one_sentence(bare_environment: Mapping[str, str
     capture = tmp_path / "btcusdt.gz"
     capture.write_text(CAPTURE)
     environment = {**bare_environment, "REDIS_URL": "redis://:secret@127.0.0.1:1/0"}
-    lines = [f"{words.format(capture=f'binance={capture}')} --json" for words in NEED_REDIS]
+    lines = [f"{words.format(capture=f'binance={capture}', folder=tmp_path)} --json" for words in NEED_REDIS]
     for words, (status, output, errors) in zip(lines, manage_each(environment, *lines), strict=True):
         assert (status, output) == (1, ""), words
         assert_one_sentence(errors)
