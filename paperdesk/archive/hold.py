@@ -8,13 +8,16 @@ import threading
 from collections.abc import Callable, Iterator
 
 from redis import Redis
+from redis.exceptions import RedisError
 
 from paperdesk.archive.errors import BackupRefused
 from paperdesk.errors import PaperDeskError
+from results.pipeline.stream import OutboxStream
 from trading.stores import keys
+from trading.stores.connection import answering
 from trading.stores.lease import Lease, owner_name
 
-LIFETIME_MS = 60_000
+LIFETIME_SECONDS = 60
 RENEW_SECONDS = 15.0
 
 
@@ -24,13 +27,16 @@ def held(client: Redis, renew_seconds: float = RENEW_SECONDS) -> Iterator[Callab
 
     Raises LeaseHeld when another backup runs, RedisAway.
     """
-    lease = Lease(client, keys.BACKUP_LEASE, owner_name(), LIFETIME_MS)
+    lease, stream = Lease(client, keys.BACKUP_LEASE, owner_name(), LIFETIME_SECONDS * 1_000), OutboxStream(client)
     lease.acquire()
+    stream.hold_trimming(lease.owner, LIFETIME_SECONDS)
     ended, failures = threading.Event(), list[PaperDeskError]()
 
     def keep_renewing() -> None:
         while not ended.wait(renew_seconds):
             try:
+                with answering("a backup"):
+                    stream.hold_trimming(lease.owner, LIFETIME_SECONDS)
                 lease.renew()
             except PaperDeskError as error:
                 failures.append(error)
@@ -49,5 +55,6 @@ def held(client: Redis, renew_seconds: float = RENEW_SECONDS) -> Iterator[Callab
     finally:
         ended.set()
         renewing.join()
-        with contextlib.suppress(PaperDeskError):  # it ends by itself
+        with contextlib.suppress(PaperDeskError, RedisError):  # both end by themselves
+            stream.release_trimming(lease.owner)
             lease.release()

@@ -109,8 +109,7 @@ def build_redis(dump: Path, folder: Path, database: int) -> None:
             if name != "db0":
                 with contextlib.closing(Redis.from_url(f"{url.rpartition('/')[0]}/{name.removeprefix('db')}")) as other:
                     other.flushdb()
-        for key in list(client.scan_iter(keys.lease("*"), count=1_000)):
-            client.delete(key)
+        client.delete(keys.TRIM_HOLDS, *client.scan_iter(keys.lease("*"), count=1_000))
     (folder / "redis.log").unlink(missing_ok=True)
 
 
