@@ -1,6 +1,6 @@
 """What the sweep for records of other programs reads and writes in Redis. Source: rulings 22 and 27.
 
-    paperdesk:sweep:swept      record -> digest of the content that was dealt with, or "retry:{dead letter}"
+    paperdesk:sweep:swept      record -> digests of the content that was dealt with, or "retry:{dead letter}"
     paperdesk:sweep:set_aside  record -> id of its open dead letter
     paperdesk:sweep:counts     seen, accepted, set_aside: contents, ever
 
@@ -21,7 +21,7 @@ from trading.stores import keys
 from trading.stores.keys import PortfolioKeys
 from trading.stores.scripts import Script, script_text
 
-KEYS_PER_SLICE = 100  # of SCAN: a script of 1 to 2 ms, which the engine's steps wait for
+KEYS_PER_SLICE = 200  # of SCAN: a script of about 1 ms, which the engine's steps wait for
 ELEMENTS_MAX = 500  # of a leg-out list in one look
 NAMES_PER_SLICE = 500
 

@@ -38,9 +38,12 @@ local function stands()
   return true
 end
 
-local function digest()
-  if kind == 'hash' then content = redis.call('HGETALL', key) end
-  return redis.sha1hex(table.concat(content, '\0'))
+local function digest() -- see sweep_look.lua
+  if kind ~= 'hash' then return redis.sha1hex(table.concat(content, '\0')) end
+  local fields, pairs = redis.call('HGETALL', key), {}
+  for i = 1, #fields, 2 do pairs[#pairs + 1] = fields[i] .. '\0' .. fields[i + 1] end
+  table.sort(pairs)
+  return string.sub(redis.call('DUMP', key), -8) .. redis.sha1hex(table.concat(pairs, '\0'))
 end
 
 local function tell(letter, outcome, by)
