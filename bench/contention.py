@@ -32,6 +32,7 @@ from trading.domain.portfolio import PortfolioState
 from trading.domain.trades import Trade
 from trading.stores import wire
 from trading.stores.errors import StepConflict
+from trading.stores.floors import NO_FLOORS
 from trading.stores.held import Held, Surroundings
 from trading.stores.keys import PortfolioKeys
 from trading.stores.outbox import Outbox
@@ -120,7 +121,7 @@ def open_atomically(client: redis.Redis, keys: PortfolioKeys, trade: Trade, outb
     """The engine's step, computed from what was read just now. Raises StepConflict if somebody was faster."""
     state_raw, metrics_raw = cast(list[bytes], client.mget(keys.state, keys.metrics))
     state = wire.decode_state(state_raw, keys.state)
-    building = TransitionStep(keys, outbox, Held(state_raw, state), Surroundings(metrics_raw, {}))
+    building = TransitionStep(keys, outbox, Held(state_raw, state), Surroundings(metrics_raw, {}), NO_FLOORS)
     after = state.opened(trade)
     transition = Transition(operation_id=str(uuid.uuid4()), at_us=NOW_US, state=after, trades=(trade,))
     runner.run(building.of(transition))

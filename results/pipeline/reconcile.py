@@ -31,6 +31,7 @@ from results.stores.schema import TABLES
 from trading.domain.trades import Trade, TradeStatus
 from trading.stores import keys
 from trading.stores.errors import StepConflict, WireError
+from trading.stores.floors import Floors, floors_of
 from trading.stores.hashes import hash_of_row, is_ours, row_of_hash
 from trading.stores.outbox import Outbox
 from trading.stores.rows import PAPER_TRADE, TRADE_RESULT
@@ -130,8 +131,8 @@ class Reconciler:
         """Reconcile them. Raises WireError, before anything is written, when one cannot be read."""
         trades = self._closed_trades(candidates)
         outcomes = outcomes_of(self._client, trades)
-        before = self._before(trades)
-        return sum(self._write(trade, outcomes[trade.id], before[trade.id], at_us) for trade in trades)
+        before, floors = self._before(trades), floors_of(self._client)
+        return sum(self._write(trade, outcomes[trade.id], before[trade.id], floors, at_us) for trade in trades)
 
     def _closed_trades(self, candidates: Sequence[Candidate]) -> list[Trade]:
         """The candidates that are closed and ours. One that is not there is still open, or was removed by hand."""
@@ -149,7 +150,7 @@ class Reconciler:
             pipeline.hgetall(keys.reconciliation(trade.id))
         return dict(zip([trade.id for trade in trades], pipeline.execute(), strict=True))
 
-    def _write(self, trade: Trade, outcomes: Outcomes, fields: Fields, at_us: int) -> int:
+    def _write(self, trade: Trade, outcomes: Outcomes, fields: Fields, floors: Floors, at_us: int) -> int:
         key = keys.reconciliation(trade.id)
         table = TABLES[RECONCILIATION]
         before = row_of_hash(table, key, trade.id, fields) if fields else None
@@ -159,12 +160,13 @@ class Reconciler:
             facts_of(trade), list(outcomes.results.values()), outcomes.metrics, self._tolerances, at_us
         )
         version, day = (before["version"] + 1, before["day"]) if before else (1, day_of(at_us))
+        version = max(floors.above(table, version) for table in (RECONCILIATION, BREAK))
         row = reconciliation_row(found, version, day)
         digest = digest_of(breaks)
         if before and _same(before, row) and fields.get(BREAKS_FIELD.encode()) == digest.encode():
             return 0
         operation = f"reconcile:{trade.id}:{version}:{digest}"
-        step = Step(operation).expect_hash(key, fields or None)
+        step = floors.guard(Step(operation)).expect_hash(key, fields or None)
         self._hash(step, key, row, digest, fields)
         step.emit(self._outbox.entry(RECONCILIATION, row))
         for each in breaks:

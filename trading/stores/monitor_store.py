@@ -28,6 +28,7 @@ from trading.domain.units import DAY_US, day_start_us
 from trading.stores import keys, rows, wire
 from trading.stores.connection import answering, raw_of, raws_of
 from trading.stores.errors import StepConflict, WireError
+from trading.stores.floors import Floors, floors_of
 from trading.stores.keys import PortfolioKeys
 from trading.stores.lease import Lease
 from trading.stores.open_trades import OpenTrades
@@ -160,8 +161,11 @@ class MonitorStore:
             self._archive(step, finished, reading.daily_raw)
         step.set(self.keys.equity, msgspec.json.encode(watched.equity))
         self._mark(step, watched.marks, reading.listing)
-        for row in watched.day_rows:
-            self._emit(step, row)
+        if watched.day_rows:
+            floors = floors_of(self._client)
+            floors.guard(step)
+            for row in watched.day_rows:
+                self._emit(step, row, floors)
         try:
             self._runner.run(step)
         except StepConflict:
@@ -196,11 +200,12 @@ class MonitorStore:
             self._marked = trades
         return self._listing
 
-    def _emit(self, step: Step, row: DayRow) -> None:
+    def _emit(self, step: Step, row: DayRow, floors: Floors) -> None:
         prefix = self.keys.prefix
-        step.emit(self._outbox.entry(rows.DAILY_METRICS, rows.daily_row(row.daily, prefix, row.at_us)))
+        daily = rows.daily_row(row.daily, prefix, row.at_us)
         snapshot = rows.snapshot_row(row.state, prefix, row.daily.date, row.at_us, row.unrealised_usd, row.equity_usd)
-        step.emit(self._outbox.entry(rows.PORTFOLIO_SNAPSHOT, snapshot))
+        for table, made in ((rows.DAILY_METRICS, daily), (rows.PORTFOLIO_SNAPSHOT, snapshot)):
+            step.emit(self._outbox.entry(table, {**made, "version": floors.above(table, made["version"])}))
 
     def _own_keys(self) -> tuple[bytes | None, list[bytes | None], list[bytes], bytes | None]:
         """State; equity, metrics and daily record; newest leg-outs; the listing of the marks."""

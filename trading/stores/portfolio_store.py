@@ -23,11 +23,13 @@ from trading.domain.units import text_of
 from trading.stores import keys, wire
 from trading.stores.connection import answering, members_of, raw_of, raws_of
 from trading.stores.errors import StateMoved, StepConflict, WireError
+from trading.stores.floors import NO_FLOORS, Floors, floors_of
 from trading.stores.held import Held, HeldTrade, Surroundings
 from trading.stores.keys import PortfolioKeys
 from trading.stores.lease import Lease
 from trading.stores.merge import adopt_annotations, decoded_state, present, was_applied
 from trading.stores.outbox import Outbox
+from trading.stores.rows import PAPER_TRADE
 from trading.stores.step import Step, StepRunner
 from trading.stores.transition import Transition
 from trading.stores.transition_step import TransitionStep
@@ -51,12 +53,14 @@ class PortfolioStore:
         self._shard = str(shard)
         self._runner = StepRunner(client)
         self._held = Held()
+        self._floors: Floors = NO_FLOORS
 
     def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
         """The portfolio's state (None: there is none yet) and its open trades by id, those of other programs too
         (`origin` "foreign"), all of one instant. What cannot be read is in `unreadable` by key. Raises WireError for
         the state, StepConflict if the portfolio moves on again and again while it is read."""
         with answering(f"reading portfolio {self.keys.prefix}"):
+            self._floors = floors_of(self._client)
             for _ in range(READS_MAX):
                 self._read()
                 if raw_of(self._client, self.keys.state) == self._held.state_raw:
@@ -97,11 +101,23 @@ class PortfolioStore:
         commit the same transition again.
         """
 
-        def build() -> tuple[Step, Held]:
-            building = TransitionStep(self.keys, self._outbox, self._held, self._surroundings(transition))
-            return building.of(transition), building.held_after
+        def build() -> tuple[Step, Held, Transition]:
+            lifted = self._lifted(transition)
+            around = self._surroundings(transition)
+            building = TransitionStep(self.keys, self._outbox, self._held, around, self._floors)
+            return self._floors.guard(building.of(lifted)), building.held_after, lifted
 
-        return self._run(build, transition)
+        return self._run(build)
+
+    def _lifted(self, transition: Transition) -> Transition:
+        """The transition, its trades at versions above those that they have and that durable stores may have."""
+        trades = []
+        for trade in transition.trades:
+            held = self._held.trades.get(trade.id)
+            after = held.trade.version + 1 if held else 1
+            version = self._floors.above(PAPER_TRADE, max(trade.version, after))
+            trades.append(msgspec.structs.replace(trade, version=version))
+        return msgspec.structs.replace(transition, trades=tuple(trades))
 
     def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
         """Writes open trades whose queue progress moved, and `progress` (JSON), in one step without outbox entries.
@@ -111,19 +127,22 @@ class PortfolioStore:
         moved = tuple(trades)
         operation_id = f"checkpoint:{self.keys.prefix}:{uuid.uuid4()}"
 
-        def build() -> tuple[Step, Held]:
+        def build() -> tuple[Step, Held, Transition]:
             step = Step(operation_id)
             after = Held(self._held.state_raw, self._held.state, dict(self._held.trades))
             for trade in moved:
                 held = self._held.trades[trade.id]
+                trade = msgspec.structs.replace(trade, version=held.trade.version)
                 raw = wire.encode_trade(trade, held.raw)
                 key = self.keys.active_trade(trade.id)
                 step.expect(key, held.raw).set(key, raw)
                 after.trades[trade.id] = HeldTrade(raw, trade)
             fields = {self._shard: msgspec.json.encode(progress)}
-            return step.hset(keys.checkpoints(self.keys.prefix), fields), after
+            lifted = tuple(after.trades[trade.id].trade for trade in moved)
+            transition = Transition(operation_id=operation_id, at_us=0, trades=lifted)
+            return step.hset(keys.checkpoints(self.keys.prefix), fields), after, transition
 
-        self._run(build, Transition(operation_id=operation_id, at_us=0, trades=moved))
+        self._run(build)
 
     def last_checkpoints(self) -> dict[str, dict[str, Any]]:
         """The `progress` of the last checkpoint of every engine shard that ever wrote one. Raises WireError."""
@@ -135,10 +154,10 @@ class PortfolioStore:
         except (msgspec.DecodeError, ResponseError) as error:
             raise WireError(f"{key}: {error}") from None
 
-    def _run(self, build: Callable[[], tuple[Step, Held]], transition: Transition) -> list[str]:
+    def _run(self, build: Callable[[], tuple[Step, Held, Transition]]) -> list[str]:
         conflict: StepConflict | None = None
         for _ in range(MERGES_MAX):
-            step, after = build()
+            step, after, transition = build()
             try:
                 ids = self._runner.run(self._under_lease(step))
             except StepConflict as moved:
@@ -147,6 +166,7 @@ class PortfolioStore:
                     self._held = after
                     return []
                 adopt_annotations(self._client, self.keys, self._held, transition)
+                self._floors = floors_of(self._client)
                 continue
             self._held = after
             return ids

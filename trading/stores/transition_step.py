@@ -20,6 +20,7 @@ from trading.domain.trades import Trade
 from trading.stores import keys, rows, wire
 from trading.stores.errors import WireError
 from trading.stores.evidence_rows import fill_row, shadow_row
+from trading.stores.floors import Floors
 from trading.stores.hashes import Fields, hash_of_row, row_of_hash
 from trading.stores.held import Held, HeldTrade, Surroundings
 from trading.stores.keys import PortfolioKeys
@@ -31,11 +32,12 @@ from trading.stores.transition import Transition
 class TransitionStep:
     """Builds the step of one transition; `held_after` is what the store holds once it was applied."""
 
-    def __init__(self, of: PortfolioKeys, outbox: Outbox, held: Held, around: Surroundings) -> None:
+    def __init__(self, of: PortfolioKeys, outbox: Outbox, held: Held, around: Surroundings, floors: Floors) -> None:
         self._keys = of
         self._outbox = outbox
         self._held = held
         self._around = around
+        self._floors = floors
         self.held_after = Held(held.state_raw, held.state, dict(held.trades))
 
     def of(self, transition: Transition) -> Step:
@@ -51,11 +53,11 @@ class TransitionStep:
             row = rows.result_metrics_row(metrics, day_of(metrics.created_us))
             self._hash(step, rows.RESULT_METRICS, keys.result_metrics(metrics.result_id), row)
         for paid in transition.funding:
-            step.emit(self._outbox.entry(rows.FUNDING_PAYMENT, rows.funding_row(paid, self._keys.prefix)))
+            self._emit(step, rows.FUNDING_PAYMENT, rows.funding_row(paid, self._keys.prefix))
         for fill in transition.fills:
-            step.emit(self._outbox.entry(rows.ORDER_FILL, fill_row(fill, self._keys.prefix)))
+            self._emit(step, rows.ORDER_FILL, fill_row(fill, self._keys.prefix))
         for shadow in transition.shadows:
-            step.emit(self._outbox.entry(rows.SHADOW_FILL, shadow_row(shadow, self._keys.prefix)))
+            self._emit(step, rows.SHADOW_FILL, shadow_row(shadow, self._keys.prefix))
         if transition.state is not None:
             self._state(step, transition.state, transition.at_us)
         return step
@@ -80,6 +82,9 @@ class TransitionStep:
             self.held_after.trades.pop(trade.id, None)
         step.emit(self._outbox.entry(rows.PAPER_TRADE, rows.trade_row(trade)))
 
+    def _emit(self, step: Step, table: str, row: Row) -> None:
+        step.emit(self._outbox.entry(table, {**row, "version": self._floors.above(table, row["version"])}))
+
     def _leg_out(self, step: Step, trade: Trade) -> None:
         held = self._held.trades.get(trade.id)
         before = held.trade.leg_out if held else None
@@ -87,7 +92,7 @@ class TransitionStep:
         if now is None:
             return
         if now != before:
-            step.emit(self._outbox.entry(rows.LEG_OUT_EVENT, rows.leg_out_row(trade, now)))
+            self._emit(step, rows.LEG_OUT_EVENT, rows.leg_out_row(trade, now))
         if before is None:
             step.lpush(self._keys.leg_out_events, wire.encode_leg_out(trade, now))
 
@@ -97,6 +102,7 @@ class TransitionStep:
         successor = _successor(shape, key, row, fields)
         if successor is None:
             return
+        successor = {**successor, "version": self._floors.above(table, successor["version"])}
         texts = hash_of_row(shape, self._outbox.sealed(table, successor))
         step.expect_hash(key, fields or None).hset(key, texts)
         names = [column.name for column in shape.columns]
