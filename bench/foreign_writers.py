@@ -20,6 +20,7 @@ from paperdesk.embedded.redis_server import running_redis
 from paperdesk.schedule import SYNC_SECONDS
 from results.pipeline.entries import DeadLetterBox
 from results.pipeline.log_writer import LogWriter
+from results.pipeline.loss import Losses
 from results.pipeline.newest import newest_rows
 from results.pipeline.stream import OutboxStream
 from results.pipeline.sweep import Sweep, wanted_by
@@ -104,7 +105,9 @@ class Desk:
     def settle(self) -> None:
         """Turns until everything is in the log."""
         stream = OutboxStream(self.client)
-        writer = LogWriter(stream, DeadLetterBox(StepRunner(self.client)), lambda _point, _count: None)
+        writer = LogWriter(
+            stream, Losses(self.client), DeadLetterBox(StepRunner(self.client)), lambda _point, _count: None
+        )
         while True:
             cases = self.sweep.look(NOW_US)
             with self.gate.write() as connection:

@@ -57,6 +57,10 @@ class PortfolioInMemory:
         assert self._state is not None
         return self._state
 
+    def held_for(self) -> str | None:
+        """Nobody holds it."""
+        return None
+
     def last_checkpoints(self) -> dict[str, dict[str, Any]]:
         """The progress written last, by shard."""
         return {"0/1": self._progress} if self._progress else {}

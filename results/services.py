@@ -13,11 +13,13 @@ from results.domain.units import day_of
 from results.pipeline.check import CheckReport, check_invariants
 from results.pipeline.invariants import Violation
 from results.pipeline.log_writer import Progress
+from results.pipeline.rebuild import Rebuild
 from results.pipeline.report import SyncReport
 from results.pipeline.sync import Sync, no_progress
 from results.pipeline.verify import VerifyReport
 from trading.stores import keys
 from trading.stores.connection import answering
+from trading.stores.holds import Holds
 
 TURN_SECONDS_MAX = 2.0  # the next turn of the beat is due after 3 s
 DRAIN_SECONDS_MAX = 600.0
@@ -41,6 +43,20 @@ def results_sync_all(
     while not report.is_settled and time.monotonic() < deadline:
         report = results_sync(progress, sync).after(report)
     return report
+
+
+def loss_holds() -> dict[str, str]:
+    """By portfolio, why it opens no trades after a loss of Redis's history (ruling 29). Raises RedisAway."""
+    return Holds(wiring.redis_client()).of_loss()
+
+
+def loss_accept(prefix: str) -> int:
+    """Go on from what Redis has of a portfolio that is held after a loss; how many trades got a new version.
+
+    Raises NotHeld, RedisAway, WarehouseMissing, WarehouseBusy, StepConflict.
+    """
+    with answering("accepting what Redis has"):
+        return Rebuild(wiring.redis_client(), wiring.gate()).accept(prefix)
 
 
 def stores_verify(

@@ -17,11 +17,11 @@ from redis import Redis
 from results.domain.units import ZERO, plain, text_of
 from trading.domain.portfolio import PortfolioState
 from trading.stores import wire
-from trading.stores.command_store import CommandStore
 from trading.stores.connection import members_of, raw_of, raws_of
 from trading.stores.errors import WireError
+from trading.stores.holds import Holds
 from trading.stores.keys import PortfolioKeys, id_of
-from trading.stores.sweep_store import Found, SweepStore
+from trading.stores.sweep_store import Found
 from trading.stores.wire.trade import FOREIGN
 
 READS_MAX = 3  # a portfolio that moves on while it is read is read again this often, then at the next pass
@@ -30,10 +30,9 @@ READS_MAX = 3  # a portfolio that moves on while it is read is read again this o
 class Capital:
     """Holds and releases portfolios."""
 
-    def __init__(self, client: Redis, store: SweepStore) -> None:
+    def __init__(self, client: Redis) -> None:
         self._client = client
-        self._store = store
-        self._commands = CommandStore(client)
+        self._kept = Holds(client)
         self._holds: dict[str, str] | None = None
 
     def check(self, standing: Iterable[Found]) -> None:
@@ -42,13 +41,12 @@ class Capital:
         for found in standing:
             foreign.setdefault(found.prefix, set()).add(id_of(found.key))
         if self._holds is None or foreign:
-            self._holds = self._store.holds()
+            self._holds = self._kept.of_capital()
         holds = self._holds
         for prefix in sorted(foreign.keys() | holds.keys()):
             known, reason = self._reason(prefix, foreign.get(prefix, set()))
             if known and (reason or prefix in holds):
-                self._commands.send_hold(prefix, reason)
-                self._store.hold(prefix, reason)
+                self._kept.set_capital(prefix, reason)
                 self._holds = None
 
     def _reason(self, prefix: str, foreign: set[str]) -> tuple[bool, str | None]:

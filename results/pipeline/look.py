@@ -16,11 +16,11 @@ from redis import Redis
 
 from results.pipeline.comparison import LOG, Comparison, Difference, Subject, compare, compare_hot, corrupt
 from results.pipeline.fingerprints import Fingerprint, fingerprint_of
+from results.pipeline.follower import Follower
 from results.pipeline.hot_rows import NAME as REDIS
 from results.pipeline.hot_rows import HotRows
 from results.pipeline.relay import unrelayed
 from results.pipeline.stream import BATCH_ENTRIES, COUNTED_MAX, START, OutboxStream
-from results.pipeline.sync import Follower
 from results.pipeline.verify_sources import DjangoRows, DuckRows, Marks, Source
 from results.stores import duck
 from results.stores.gate import Gate

@@ -42,7 +42,7 @@ class SweepState(FollowerState, frozen=True):
 
 class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one sync did. `swept` counts records of other programs, `appended` log rows, `changed` rows by follower,
-    `trimmed` stream entries."""
+    `trimmed` stream entries, `rebuilt` records of Redis that were older than the log's rows (ruling 29)."""
 
     at_us: int
     duration_ms: float = 0.0
@@ -53,6 +53,7 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     reconciled: int = 0
     appended: int = 0
     dead_letters: int = 0
+    rebuilt: int = 0
     changed: dict[str, int] = {}
     trimmed: int = 0
     followers: dict[str, FollowerState] = {}
@@ -80,6 +81,7 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
             reconciled=self.reconciled + earlier.reconciled,
             appended=self.appended + earlier.appended,
             dead_letters=self.dead_letters + earlier.dead_letters,
+            rebuilt=self.rebuilt + earlier.rebuilt,
             changed={name: self.changed.get(name, 0) + earlier.changed.get(name, 0) for name in sorted(names)},
             trimmed=self.trimmed + earlier.trimmed,
         )

@@ -69,16 +69,24 @@ class OutboxStream:
         self._client.set(keys.OUTBOX_EPOCH, str(uuid.uuid4()), nx=True)
         return cast(bytes, self._client.get(keys.OUTBOX_EPOCH)).decode()
 
-    def begin_epoch(self) -> str:
-        """Start a new epoch and return it; positions of before mean nothing from now on."""
-        epoch = str(uuid.uuid4())
-        self._client.set(keys.OUTBOX_EPOCH, epoch)
-        return epoch
-
     def after(self, position: str, count: int = BATCH_ENTRIES) -> list[StreamEntry]:
         """At most `count` entries behind `position`, in order."""
         found: list[Any] = cast("list[Any]", self._client.xrange(keys.OUTBOX, f"({position}", "+", count))
         return [StreamEntry(stream_id.decode(), fields or {}) for stream_id, fields in found]
+
+    def at(self, stream_id: str) -> dict[bytes, bytes] | None:
+        """The fields of one entry; None where there is none."""
+        found: list[Any] = cast("list[Any]", self._client.xrange(keys.OUTBOX, stream_id, stream_id))
+        return dict(found[0][1] or {}) if found else None
+
+    def first_id(self) -> str:
+        """The oldest entry's id; "0-0" without one."""
+        found: list[Any] = cast("list[Any]", self._client.xrange(keys.OUTBOX, count=1))
+        return str(found[0][0].decode()) if found else START
+
+    def length(self) -> int:
+        """How many entries there are."""
+        return self._client.xlen(keys.OUTBOX)
 
     def count_after(self, position: str) -> int:
         """How many entries are behind `position`, counted up to COUNTED_MAX."""

@@ -46,7 +46,7 @@ class Sweep:
 
     def __init__(self, client: Redis) -> None:
         self.store = SweepStore(client)
-        self._capital = Capital(client, self.store)
+        self._capital = Capital(client)
         self._prefixes: list[str] = []
         self._cursor = 0
         self._places: dict[str, str] = {}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 import duckdb
 import msgspec
@@ -20,9 +19,12 @@ from redis import Redis
 
 from results.domain.errors import PaperDeskError
 from results.pipeline.entries import DeadLetterBox
+from results.pipeline.follower import Follower
 from results.pipeline.intake import Intake
 from results.pipeline.log_slice import LogSlice, next_slices
 from results.pipeline.log_writer import LogWriter, Progress, Written
+from results.pipeline.loss import Losses
+from results.pipeline.rebuild import Rebuild
 from results.pipeline.reconcile import Reconciler
 from results.pipeline.relay import Relay, Relayed
 from results.pipeline.report import FollowerState, SyncReport, publish, published, state_after
@@ -38,27 +40,6 @@ RELAY, SWEEP, RECONCILE, DUCKDB = Relay.name, "sweep", "reconcile", "duckdb"
 RECONCILE_FAILURES = (PaperDeskError, DatabaseError)
 DUCKDB_FAILURES = (PaperDeskError, duckdb.Error, OSError)
 SWEEP_FAILURES = (*DUCKDB_FAILURES, DatabaseError)
-
-
-class Follower(Protocol):
-    """A store that follows the durable log."""
-
-    @property
-    def name(self) -> str:
-        """Its name in reports."""
-
-    @property
-    def failures(self) -> tuple[type[Exception], ...]:
-        """The errors that mean that it is in trouble, and not that the pipeline is."""
-
-    def marks(self) -> Sequence[Mark]:
-        """How far it is, by its own account."""
-
-    def mend(self, error: Exception) -> bool:
-        """Make good what `marks` failed for; whether it is worth asking again."""
-
-    def write(self, log: LogSlice, at_us: int) -> int:
-        """Write a slice; the rows written. Writing one again changes nothing."""
 
 
 def no_progress(_point: str, _count: int) -> None:
@@ -84,6 +65,8 @@ class Sync:
         self.intake = Intake(client, gate, reconciler)
         self.now_us = now_us
         self.stream = OutboxStream(client)
+        self.losses = Losses(client)
+        self.rebuild = Rebuild(client, gate)
         self.dead_letters = DeadLetterBox(StepRunner(client))
         self.log: Known | None = None
         self.positions: dict[str, int] = {}
@@ -118,7 +101,7 @@ class _Turn:
         self.errors: dict[str, str] = {}
         self.changed: dict[str, int] = {}
         self.relayed = Relayed(0, 0)
-        self.swept = self.unswept = self.reconciled = self.appended = self.letters = 0
+        self.swept = self.unswept = self.reconciled = self.appended = self.letters = self.rebuilt = 0
         self.epoch_began = False
 
     def run(self) -> SyncReport:
@@ -128,6 +111,7 @@ class _Turn:
         self._reconcile()
         while self._one_round() and time.monotonic() < self.deadline:
             pass
+        self._rebuild()
         self._file_letters()
         return SyncReport(
             at_us=self.at_us,
@@ -138,6 +122,7 @@ class _Turn:
             reconciled=self.reconciled,
             appended=self.appended,
             dead_letters=self.letters,
+            rebuilt=self.rebuilt,
             changed=self.changed,
             trimmed=self._trim(),
             followers=self._states(),
@@ -166,6 +151,16 @@ class _Turn:
             self.stream = self.sync.stream.state()
         self.progress(SWEEP, self.swept)
 
+    def _rebuild(self) -> None:
+        log = self.sync.log
+        if log is None or not self._log_is_level():
+            return
+        try:
+            self.rebuilt = self.sync.rebuild.once(log.stream.epoch, self.deadline)
+        except DUCKDB_FAILURES as error:
+            self.errors.setdefault(DUCKDB, _sentence(error))
+        self.progress("rebuilt", self.rebuilt)
+
     def _file_letters(self) -> None:
         try:
             self.sync.intake.letters.file(self.at_us)
@@ -173,7 +168,7 @@ class _Turn:
             self.errors.setdefault(SWEEP, _sentence(error))
 
     def _append(self, connection: duckdb.DuckDBPyConnection) -> Written:
-        writer = LogWriter(self.sync.stream, self.sync.dead_letters, self.progress)
+        writer = LogWriter(self.sync.stream, self.sync.losses, self.sync.dead_letters, self.progress)
         return writer.write(connection, BATCHES_PER_TURN, self.at_us)
 
     def _reconcile(self) -> None:

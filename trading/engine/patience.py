@@ -140,6 +140,10 @@ class PatientStore:
         written = tuple(trades)
         self._patience.until_answered(lambda: self._store.checkpoint(written, progress))
 
+    def held_for(self) -> str | None:
+        """Why it may open no trades."""
+        return self._patience.until_answered(self._store.held_for)
+
     def last_checkpoints(self) -> dict[str, dict[str, Any]]:
         """The progress that each engine shard wrote last."""
         return self._patience.until_answered(self._store.last_checkpoints)

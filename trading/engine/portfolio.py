@@ -99,7 +99,9 @@ class Portfolio:
         self.followers, self.unequal_since_us, self.cancelling = {}, {}, set()
         for trade in self.trades.values():
             self._count(trade, 1)
-        self.entries_stopped = unaccounted(state, trades.values()) or other_capital(state, self.strategy)
+        self.entries_stopped = (
+            self.store.held_for() or unaccounted(state, trades.values()) or other_capital(state, self.strategy)
+        )
         self.halted = None
 
     def _begun(self, now_us: int) -> tuple[PortfolioState, dict[str, Trade]]:

@@ -25,6 +25,7 @@ from trading.stores.connection import answering, members_of, raw_of, raws_of
 from trading.stores.errors import StateMoved, StepConflict, WireError
 from trading.stores.floors import NO_FLOORS, Floors, floors_of
 from trading.stores.held import Held, HeldTrade, Surroundings
+from trading.stores.holds import Holds
 from trading.stores.keys import PortfolioKeys
 from trading.stores.lease import Lease
 from trading.stores.merge import adopt_annotations, decoded_state, present, was_applied
@@ -143,6 +144,10 @@ class PortfolioStore:
             return step.hset(keys.checkpoints(self.keys.prefix), fields), after, transition
 
         self._run(build)
+
+    def held_for(self) -> str | None:
+        """Why the portfolio may open no trades, as the sync found; None: it may. Raises RedisAway."""
+        return Holds(self._client).reason(self.keys.prefix)
 
     def last_checkpoints(self) -> dict[str, dict[str, Any]]:
         """The `progress` of the last checkpoint of every engine shard that ever wrote one. Raises WireError."""

@@ -198,18 +198,6 @@ class SweepStore:
         seen, accepted, set_aside = (int(each or 0) for each in counted)
         return Counts(seen, accepted, set_aside, waiting)
 
-    def holds(self) -> dict[str, str]:
-        """Why portfolios may open no trades, by prefix."""
-        found = cast("dict[bytes, bytes]", self._client.hgetall(keys.HOLDS))
-        return {prefix.decode(): reason.decode() for prefix, reason in found.items()}
-
-    def hold(self, prefix: str, reason: str | None) -> None:
-        """Let a portfolio open no trades, or let it again."""
-        if reason is None:
-            self._client.hdel(keys.HOLDS, prefix)
-        else:
-            self._client.hset(keys.HOLDS, prefix, reason)
-
 
 def _found(line: Sequence[bytes], places: Sequence[PortfolioKeys]) -> Found:
     kind, raw_key, swept, *content = line

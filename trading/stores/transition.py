@@ -49,5 +49,8 @@ class TransitionStore(Protocol):
     def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
         """Writes queue progress."""
 
+    def held_for(self) -> str | None:
+        """Why the portfolio may open no trades, as others found; None: it may."""
+
     def last_checkpoints(self) -> dict[str, dict[str, Any]]:
         """The progress that each engine shard wrote last."""

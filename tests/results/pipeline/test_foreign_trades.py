@@ -15,6 +15,7 @@ from tests.results.pipeline.made_trades import Portfolio
 from tests.trading.stores import made
 from trading.stores import keys
 from trading.stores.command_store import CommandStore
+from trading.stores.holds import Holds
 
 D = Decimal
 OTHER_ID = "660e8400-e29b-41d4-a716-446655440001"
@@ -141,17 +142,17 @@ def test_a_trade_that_breaks_conservation_holds_its_portfolio_until_it_adds_up(s
     portfolio = Portfolio(side.client)
     portfolio.opened(1)
     settle(side)
-    assert side.sync.intake.sweep.store.holds() == {}
+    assert Holds(side.client).of_capital() == {}
     program.opens()
     settle(side)
-    (reason,) = side.sync.intake.sweep.store.holds().values()
+    (reason,) = Holds(side.client).of_capital().values()
     assert reason.startswith("1 of 2 open trades are of other programs: available ")
     assert side.client.hget(keys.HOLDS, "strategy") == reason.encode()
     settle(side)
     program.closes()
     settle(side)
     settle(side)
-    assert side.sync.intake.sweep.store.holds() == {}
+    assert Holds(side.client).of_capital() == {}
     told = [(each.kind, each.prefix, each.reason) for each in CommandStore(side.client).read("0/1")]
     assert told == [("hold", "strategy", reason)] * 2 + [("hold", "strategy", "")]
 
@@ -160,5 +161,5 @@ def test_an_unreadable_record_beside_a_sound_portfolio_holds_nothing(side: Side)
     Portfolio(side.client).opened(1)
     side.client.set(f"strategy:trades:active:{TRADE_ID}", "no trade")
     settle(side)
-    assert side.sync.intake.sweep.store.holds() == {}
+    assert Holds(side.client).of_capital() == {}
     assert letters()[0].state == DeadLetterState.OPEN

@@ -74,6 +74,10 @@ class FaultyStore:
         """The state as it is now."""
         return self.inner.refresh()
 
+    def held_for(self) -> str | None:
+        """Why it may open no trades."""
+        return self.inner.held_for()
+
     def last_checkpoints(self) -> dict[str, dict[str, Any]]:
         """The progress of the last checkpoints, by shard."""
         return self.inner.last_checkpoints()

@@ -39,6 +39,7 @@ class MemoryStore:
         self.log: list[Transition] = []
         self.checkpoints: list[tuple[tuple[Trade, ...], dict[str, Any]]] = []
         self.moved = False  # another program wrote to the portfolio
+        self.held: str | None = None  # why it may open no trades
         self.away_for = 0  # so many commits fail because Redis is away
 
     def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
@@ -80,6 +81,9 @@ class MemoryStore:
     def refresh(self) -> PortfolioState:
         assert self.state is not None
         return self.state
+
+    def held_for(self) -> str | None:
+        return self.held
 
     def last_checkpoints(self) -> dict[str, dict[str, Any]]:
         return {"0/1": self.checkpoints[-1][1]} if self.checkpoints else {}

@@ -1,0 +1,30 @@
+"""What the sync asks of a store that follows the durable log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from results.pipeline.log_slice import LogSlice
+from results.stores.marks import Mark
+
+
+class Follower(Protocol):
+    """A store that follows the durable log."""
+
+    @property
+    def name(self) -> str:
+        """Its name in reports."""
+
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """The errors that mean that it is in trouble, and not that the pipeline is."""
+
+    def marks(self) -> Sequence[Mark]:
+        """How far it is, by its own account."""
+
+    def mend(self, error: Exception) -> bool:
+        """Make good what `marks` failed for; whether it is worth asking again."""
+
+    def write(self, log: LogSlice, at_us: int) -> int:
+        """Write a slice; the rows written. Writing one again changes nothing."""
