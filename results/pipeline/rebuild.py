@@ -120,9 +120,8 @@ class Rebuild:
         the portfolio is no longer held; how many trades. Raises NotHeld; as `once`; StepConflict when one moved."""
         held = self._holds.of_loss()
         if prefix not in held:
-            raise NotHeld(
-                f"portfolio {prefix!r} is not held for a loss; those that are: {', '.join(sorted(held)) or 'none'}"
-            )
+            others = ", ".join(sorted(held)) or "none"
+            raise NotHeld(f"portfolio {prefix!r} is not held for a loss of Redis's history; held are: {others}")
         written = sum(self._hot.emit_anew(older) for batch in self._hot.older(prefix) for older in batch)
         self._holds.set_loss(prefix, None)
         return written
@@ -133,16 +132,14 @@ def told(loss: Loss, prefix: str, behind: int, open_ones: int, closed: int) -> s
     if not (behind or open_ones or closed):
         return None
     return (
-        f"Redis lost its newest changes (noticed {iso_of(loss.began_us)}): {_counted(behind)} older there than in the "
-        f"durable stores, {_counted(open_ones, 'open ')} and {_counted(closed, 'closed ')} missing; see "
+        f"Redis lost its newest changes (noticed {iso_of(loss.began_us)}): {_counted(behind)} trades there are older "
+        f"than in the durable stores, {_counted(open_ones)} open and {_counted(closed)} closed ones are missing; see "
         f"manage.py verify_stores, then go on from what Redis has with manage.py accept_loss {prefix}"
     )
 
 
-def _counted(count: int, kind: str = "") -> str:
-    more = "more than " if count > MISSING_MAX else ""
-    noun, verb = ("trade", "is") if count == 1 else ("trades", "are")
-    return f"{more}{min(count, MISSING_MAX)} {kind}{noun} {verb}"
+def _counted(count: int) -> str:
+    return f"more than {MISSING_MAX}" if count > MISSING_MAX else str(count)
 
 
 class HotHashes:

@@ -183,8 +183,7 @@ class _Turn:
     def _one_round(self) -> bool:
         """Append some, and give each follower that is behind and answers its next slice. Whether more remains."""
         marks = self._marks_of_those_behind()
-        log_is_level = self.sync.log is not None and self.sync.log.stream == self.stream
-        if log_is_level and not marks:
+        if self._log_is_level() and not marks:
             return False
         slices = self._slices(marks)
         for follower in self.sync.followers:
@@ -194,7 +193,11 @@ class _Turn:
 
     def _log_is_level(self) -> bool:
         log = self.sync.log
-        return log is not None and order_of(log.mark.stream_id) >= order_of(log.stream.last_id)
+        return (
+            log is not None
+            and log.stream == self.stream
+            and order_of(log.mark.stream_id) >= order_of(log.stream.last_id)
+        )
 
     def _marks_of_those_behind(self) -> dict[str, Sequence[Mark]]:
         found: dict[str, Sequence[Mark]] = {}

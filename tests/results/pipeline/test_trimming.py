@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from results.pipeline import stream
-from results.pipeline.stream import MARGIN_MS, OutboxStream
+from results.pipeline import stream, sync
+from results.pipeline.stream import BATCH_ENTRIES, MARGIN_MS, OutboxStream
 from tests.results.pipeline.made import Side
 from trading.stores import keys
 
@@ -108,6 +108,17 @@ def test_ids_far_ahead_of_a_clock_that_was_set_back_are_trimmed_too(side: Side) 
     assert ids == [f"{ahead}-{number}" for number in range(1, 6)]  # Redis gives no lower id than the last one
     assert side.settle().trimmed == 5
     assert [stream_id for stream_id, _ in side.entries()] == [f"{ahead}-5"]
+
+
+def test_a_backlog_that_one_turn_does_not_take_is_gone_on_with_though_nothing_new_comes(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "BATCHES_PER_TURN", 1)
+    count = 2 * BATCH_ENTRIES + 1
+    for number in range(count):
+        side.emit("shadow_fill", number)
+    turns = [side.sync.once(seconds_max=0.0) for _ in range(3)]  # one round each
+    assert [turn.appended for turn in turns] == [BATCH_ENTRIES, BATCH_ENTRIES, 1]
 
 
 def test_a_log_that_is_away_for_days_keeps_every_entry_and_takes_them_when_it_is_back(
