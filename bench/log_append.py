@@ -23,6 +23,7 @@ from bench.measure import Ratio, ratio_of, seconds_of_both
 from paperdesk.embedded.redis_server import running_redis
 from results.pipeline.entries import DeadLetterBox
 from results.pipeline.log_writer import LogWriter
+from results.pipeline.loss import Losses
 from results.pipeline.stream import BATCH_ENTRIES, START, OutboxStream
 from results.pipeline.sync import BATCHES_PER_TURN
 from results.stores import duck
@@ -116,7 +117,7 @@ class Log:
     def drain(self) -> None:
         """Turns of the writer until the log is level with the stream."""
         letters = DeadLetterBox(StepRunner(self.client))
-        writer = LogWriter(OutboxStream(self.client), letters, lambda _point, _count: None)
+        writer = LogWriter(OutboxStream(self.client), Losses(self.client), letters, lambda _point, _count: None)
         rows, is_level = 0, False
         while not is_level:
             with self.gate.write() as connection:

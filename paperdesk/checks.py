@@ -19,6 +19,13 @@ SERVERS = "servers"
 ANSWER_SECONDS_MAX = 3.0
 
 
+FSYNC_MEANING = {
+    "always": "an acknowledged change survives a power cut",
+    "everysec": "a killed Redis loses nothing, a machine that fails at most a second",
+    "no": "a machine that fails loses what its system had not written",
+}
+
+
 class UnsafeRedis(ConfigurationError):
     """A Redis that would lose, evict or spread what PaperDesk keeps in it."""
 
@@ -60,6 +67,20 @@ def refuse_unsafe_redis(url: str) -> None:
     errors = [problem for problem in redis_problems(url) if problem.is_serious()]
     if errors:
         raise UnsafeRedis(" ".join(f"{error.msg}. {error.hint}" for error in errors))
+
+
+def fsync_sentence(url: str) -> str:
+    """How soon the Redis at `url` writes to its disk, and what that means, for one line at a start. Never raises."""
+    client = redis.Redis.from_url(url, decode_responses=True, socket_connect_timeout=1, socket_timeout=1)
+    try:
+        policy = _fsync_policy(client)
+    except redis.RedisError as error:
+        return f"appendfsync unknown, Redis does not answer: {str(error).rstrip('.')}"
+    finally:
+        client.close()
+    if policy is None:
+        return "appendfsync unknown: this Redis does not tell its configuration"
+    return f"appendfsync {policy}: {FSYNC_MEANING.get(policy, 'not known here')}"
 
 
 def _judge_service_database(url: str) -> list[CheckMessage]:

@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 from functools import cache
 
+import structlog
 from django.conf import settings
 
+from paperdesk.checks import fsync_sentence
 from results.domain.tolerances import Tolerances
 from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.look import Keeper
@@ -23,6 +25,8 @@ from results.stores.clickhouse import ClickHouse
 from results.stores.failures import ClickHouseAway
 from results.stores.gate import Gate
 from trading.wiring import redis_client
+
+logger = structlog.get_logger(__name__)
 
 
 def now_us() -> int:
@@ -46,7 +50,8 @@ def clickhouse() -> ClickHouse:
 
 @cache
 def sync() -> Sync:
-    """The pipeline of this process, on the wall clock."""
+    """The pipeline of this process, on the wall clock. Its log begins with how safe Redis is."""
+    logger.info("redis", fsync=fsync_sentence(settings.REDIS_URL))
     return new_sync(now_us)
 
 

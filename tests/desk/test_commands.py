@@ -33,6 +33,7 @@ def test_showenv_json_has_the_addresses_and_who_decided_them(
             "database_url": "default",
             "data": "environment variable",
         },
+        "redis_fsync": None,
     }
 
 
@@ -46,6 +47,15 @@ def test_showenv_masks_passwords_for_people(bare_environment: Mapping[str, str])
     shown = manage(environment, "showenv").stdout
     assert "http://default:***@host:8123/paperdesk" in shown
     assert "secret" not in shown
+
+
+def test_showenv_says_how_soon_redis_writes_to_its_disk(bare_environment: Mapping[str, str], redis_server: str) -> None:
+    said = "appendfsync everysec: a killed Redis loses nothing, a machine that fails at most a second"
+    environment = {**bare_environment, "REDIS_URL": redis_server}
+    assert json.loads(manage(environment, "showenv", "--json").stdout)["redis_fsync"] == said
+    assert said in manage(environment, "showenv").stdout
+    away = {**bare_environment, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    assert "appendfsync unknown, Redis does not answer" in manage(away, "showenv").stdout
 
 
 def test_showenv_finds_a_running_desk(bare_environment: Mapping[str, str], tmp_path: Path) -> None:

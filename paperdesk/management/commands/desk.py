@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from paperdesk import environment
-from paperdesk.checks import refuse_unsafe_redis
+from paperdesk.checks import fsync_sentence, refuse_unsafe_redis
 from paperdesk.command import DeskCommand, port
 from paperdesk.demo_users import ensure_demo_users
 from paperdesk.embedded import roster
@@ -119,6 +119,7 @@ class DeskRun:
         connections.close_all()
         if not self.external_redis:
             self.supervisor.wait_until_ready("redis")
+        self.supervisor.say("desk", f"Redis: {fsync_sentence(self.addresses['REDIS_URL'])}")
         self.supervisor.on_change = self.write_file
         self.supervisor.launch(*roster.desk_programs(self.port, self.environment))
         if not self.external_clickhouse:

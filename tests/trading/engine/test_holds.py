@@ -52,3 +52,14 @@ def test_a_portfolio_that_is_let_go_still_minds_its_settings() -> None:
     scene.portfolio.halt("its state was moved")
     scene.portfolio.hold(REASON)
     assert scene.portfolio.trouble == "its state was moved"
+
+
+def test_a_portfolio_that_is_held_when_its_engine_begins_enters_nothing() -> None:
+    scene = Scene()
+    scene.store.held = "Redis lost its newest changes"
+    scene.engine.start_portfolio(scene.portfolio)
+    scene.time(1000)
+    scene.top(1050, ALPHA, "49990.0", "50000.0")
+    scene.time(2000)
+    scene.top(2100, BETA, "50200.0", "50210.0")
+    assert (scene.portfolio.trades, scene.portfolio.trouble) == ({}, "Redis lost its newest changes")

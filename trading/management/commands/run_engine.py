@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import DatabaseError
 
-from paperdesk.checks import refuse_unsafe_redis
+from paperdesk.checks import fsync_sentence, refuse_unsafe_redis
 from paperdesk.command import DeskCommand
 from trading import wiring
 from trading.config import load_desk
@@ -30,6 +31,8 @@ from trading.market.recorder import RecordingFeed, free_path
 from trading.settings_service import settings_seed
 from trading.settings_watch import SettingsWatch
 from trading.stores.desk_store import InForce, VersionedDesk
+
+logger = structlog.get_logger(__name__)
 
 GRACE_US = {"ccxt": 250_000}  # the way from a real exchange; synthetic and replayed events come on time
 
@@ -62,6 +65,7 @@ def engine_runner(options: dict[str, Any], stopping: threading.Event) -> Runner:
     shard, record = shard_of(options["shard"]), options["record"]
     wiring.redis_client()
     refuse_unsafe_redis(settings.REDIS_URL)
+    logger.info("redis", fsync=fsync_sentence(settings.REDIS_URL))
     clock = SystemClock()
     picked_up = PickUp(
         newest_settings(options["strategy"], feed, stopping),
