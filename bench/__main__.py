@@ -20,7 +20,16 @@ import django  # noqa: E402
 
 django.setup()
 
-from bench import contention, foreign_writers, history, log_append, memory, monitor_tick, replay_speed  # noqa: E402
+from bench import (  # noqa: E402
+    contention,
+    foreign_writers,
+    history,
+    log_append,
+    memory,
+    monitor_tick,
+    recording,
+    replay_speed,
+)
 from bench.measure import Ratio  # noqa: E402
 
 BENCHMARKS = {
@@ -28,6 +37,7 @@ BENCHMARKS = {
     "monitor": lambda options: monitor_tick.run(options.turns),
     "history": lambda options: history.run(options.turns),
     "contention": lambda options: contention.run(options.turns),
+    "recording": lambda options: recording.run(options.turns),
     "log": lambda options: log_append.run(options.turns),
     "big-log": lambda options: log_append.run_big(options.turns),
     "foreign": lambda options: foreign_writers.run(options.turns),

@@ -12,16 +12,17 @@ from trading.stores import rows
 from trading.stores.outbox import Outbox
 
 OUTBOX = Outbox(TABLES)
+Made = tuple[TradeResult, ResultMetrics]
 START_US = 1_731_000_000_000_000
 STEP_US = 1_000
 
 
-def made_results(first: int, count: int) -> list[tuple[TradeResult, ResultMetrics]]:
+def made_results(first: int, count: int) -> list[Made]:
     """Results `first` to `first + count - 1`, a millisecond apart, each with an id of its own."""
     return [_made(number) for number in range(first, first + count)]
 
 
-def _made(number: int) -> tuple[TradeResult, ResultMetrics]:
+def _made(number: int) -> Made:
     order_id = str(uuid.UUID(int=(number << 64) | (4 << 76) | (2 << 62) | number))
     result_id, at_us = result_id_of(order_id), START_US + number * STEP_US
     price = Decimal(42_495_30 + number % 1_000).scaleb(-2)

@@ -21,6 +21,7 @@ from results.domain.units import PLACES
 UNIT_SEPARATOR = "\x1f"
 NULL = "\\N"
 HASH_COLUMN = "row_hash"
+TEXTS = frozenset({"uuid", "text", "json"})
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -45,7 +46,7 @@ def canonical_text(kind: str, value: Any) -> str:
         return NULL
     match kind:
         case "decimal":
-            return f"{Decimal(value):.{PLACES}f}".replace("-0.000000000000", "0.000000000000")
+            return decimal_text(value)
         case "integer" | "time":
             return str(int(value))
         case "boolean":
@@ -56,29 +57,48 @@ def canonical_text(kind: str, value: Any) -> str:
             return str(value)
 
 
+def decimal_text(value: Any) -> str:
+    """A number with 12 places; there is no negative zero."""
+    text = f"{value if type(value) is Decimal else Decimal(value):.{PLACES}f}"
+    return "0.000000000000" if text == "-0.000000000000" else text
+
+
 def row_hash(columns: Sequence[Column], row: Mapping[str, Any]) -> int:
     """The row's hash as a signed 64-bit integer: 8 bytes of BLAKE2b over the canonical texts.
 
     Covers every column but `row_hash` itself, and added columns only where they have a value: the rows of before keep
     their hash. Raises RowMismatch when a column is missing or unknown.
     """
-    hashed = columns_hashed(columns, row)
-    texts = [canonical_text(c.kind, row[c.name]) for c in hashed if not (c.added and row[c.name] is None)]
+    texts = []
+    unknown = len(row) - (HASH_COLUMN in row)
+    for column in columns:
+        name, kind = column.name, column.kind
+        if name == HASH_COLUMN:
+            continue
+        value = row.get(name)
+        unknown -= 1
+        if value is None:
+            if not column.nullable or name not in row:
+                raise _mismatch(columns, row)
+            if not column.added:
+                texts.append(NULL)
+        elif kind == "decimal":
+            texts.append(decimal_text(value))
+        else:
+            texts.append(value if kind in TEXTS and type(value) is str else canonical_text(kind, value))
+    if unknown:
+        raise _mismatch(columns, row)
     digest = hashlib.blake2b(UNIT_SEPARATOR.join(texts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 
-def columns_hashed(columns: Sequence[Column], row: Mapping[str, Any]) -> list[Column]:
-    """The columns that the hash covers, after a check that the row has them and no others."""
+def _mismatch(columns: Sequence[Column], row: Mapping[str, Any]) -> RowMismatch:
     hashed = [column for column in columns if column.name != HASH_COLUMN]
-    names = {column.name for column in hashed}
-    given = row.keys() - {HASH_COLUMN}
+    names, given = {column.name for column in hashed}, row.keys() - {HASH_COLUMN}
     if names != given:
-        raise RowMismatch(f"missing columns {sorted(names - given)}, unknown columns {sorted(given - names)}")
+        return RowMismatch(f"missing columns {sorted(names - given)}, unknown columns {sorted(given - names)}")
     empty = [column.name for column in hashed if row[column.name] is None and not column.nullable]
-    if empty:
-        raise RowMismatch(f"no value for the columns {empty}")
-    return hashed
+    return RowMismatch(f"no value for the columns {empty}")
 
 
 def sealed(columns: Sequence[Column], row: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,11 +35,13 @@ WORDS = {
 
 def hash_of_row(table: TableShape, row: Row) -> dict[str, str]:
     """The fields of a sealed canonical row, as text."""
-    return {
-        column.name: _text(column.kind, row[column.name])
-        for column in table.columns
-        if column.name != table.key and row[column.name] is not None
-    }
+    texts = {}
+    for column in table.columns:
+        value = row[column.name]
+        if value is not None:
+            texts[column.name] = value if type(value) is str else _text(column.kind, value)
+    del texts[table.key]
+    return texts
 
 
 def row_of_hash(table: TableShape, key: str, row_id: str, fields: Fields) -> Row:

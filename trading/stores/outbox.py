@@ -63,7 +63,10 @@ class Outbox:
 
     def entry(self, table: str, row: Row) -> dict[str, str]:
         """The stream entry of a canonical row, sealed with its hash. Raises like `sealed`."""
-        row = self.sealed(table, row)
+        return self.entry_of_sealed(table, self.sealed(table, row))
+
+    def entry_of_sealed(self, table: str, row: Row) -> dict[str, str]:
+        """The stream entry of a row that `sealed` gave."""
         return {
             "table": table,
             "id": str(row[self.table(table).key]),
@@ -74,7 +77,8 @@ class Outbox:
 
 def row_text(row: Mapping[str, Any]) -> str:
     """A canonical row as compact JSON; decimals become strings with the digits they have."""
-    return msgspec.json.encode({name: _json_value(value) for name, value in row.items()}).decode()
+    plain = {name: text_of(value) if type(value) is Decimal else value for name, value in row.items()}
+    return msgspec.json.encode(plain).decode()
 
 
 def row_of_text(columns: Sequence[Column], text: str | bytes) -> Row:
@@ -86,12 +90,6 @@ def row_of_text(columns: Sequence[Column], text: str | bytes) -> Row:
     values: dict[str, Any] = {column.name: None for column in columns if column.added}
     values |= msgspec.json.decode(text, type=dict[str, Any])
     return {column.name: _canonical_value(column.kind, values[column.name]) for column in columns}
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return text_of(value)
-    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def _canonical_value(kind: str, value: Any) -> Any:

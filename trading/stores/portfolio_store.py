@@ -101,10 +101,12 @@ class PortfolioStore:
         PortfolioMoved if it was the state and no trade), LeaseLost, and RedisAway when the outcome is unknown: then
         commit the same transition again.
         """
+        around: Surroundings | None = None
 
         def build() -> tuple[Step, Held, Transition]:
+            nonlocal around
             lifted = self._lifted(transition)
-            around = self._surroundings(transition)
+            around = self._surroundings(transition, around)
             building = TransitionStep(self.keys, self._outbox, self._held, around, self._floors)
             return self._floors.guard(building.of(lifted)), building.held_after, lifted
 
@@ -180,16 +182,21 @@ class PortfolioStore:
     def _under_lease(self, step: Step) -> Step:
         return step if self._lease is None else self._lease.guard(step)
 
-    def _surroundings(self, transition: Transition) -> Surroundings:
+    def _surroundings(self, transition: Transition, before: Surroundings | None) -> Surroundings:
+        """What stands at the keys. What is said of an order is mostly the first: its hashes are taken for absent, and
+        read only for another attempt, when `before` is what the last one came from."""
         names = [keys.result(result.result_id) for result in transition.results]
         names += [keys.result_metrics(metrics.result_id) for metrics in transition.metrics]
+        read = names if before else []
+        if transition.state is None and not read:
+            return Surroundings(None, {})
         reading = self._client.pipeline(transaction=False)
         reading.get(self.keys.metrics)
-        for name in names:
+        for name in read:
             reading.hgetall(name)
         with answering(f"reading for step {transition.operation_id}"):
             metrics_raw, *hashes = _executed(reading)
-        return Surroundings(metrics_raw, dict(zip(names, hashes, strict=True)))
+        return Surroundings(metrics_raw, dict(zip(read, hashes, strict=True)))
 
     def _read(self) -> None:
         self._held, self.unreadable = Held(), {}

@@ -103,13 +103,13 @@ class TransitionStep:
         if successor is None:
             return
         successor = {**successor, "version": self._floors.above(table, successor["version"])}
-        texts = hash_of_row(shape, self._outbox.sealed(table, successor))
+        row = self._outbox.sealed(table, successor)
+        texts = hash_of_row(shape, row)
         step.expect_hash(key, fields or None).hset(key, texts)
-        names = [column.name for column in shape.columns]
-        emptied = [name for name in names if name.encode() in fields and name not in texts]
-        if emptied:
-            step.hdel(key, *emptied)
-        step.emit(self._outbox.entry(table, successor))
+        emptied = [column.name for column in shape.columns if column.name not in texts] if fields else []
+        if gone := [name for name in emptied if name.encode() in fields]:
+            step.hdel(key, *gone)
+        step.emit(self._outbox.entry_of_sealed(table, row))
 
     def _state(self, step: Step, state: PortfolioState, at_us: int) -> None:
         raw = wire.encode_state(state, self._held.state_raw)

@@ -213,3 +213,20 @@ def test_a_redis_that_is_full_refuses_the_whole_step(runner: StepRunner, redis_c
         redis_client.config_set("maxmemory", "0")
     assert redis_client.get("s") == b"1"
     assert not redis_client.exists(keys.OUTBOX)
+
+
+def test_a_number_is_written_with_all_its_digits(runner: StepRunner, redis_client: Any) -> None:
+    runner.run(Step("op-1").hset("h", {"whole": 2**63 - 1, "part": 0.1}).zadd("z", "m", 2**53 - 1))
+    assert redis_client.hgetall("h") == {b"whole": b"9223372036854775807", b"part": b"0.1"}
+    assert redis_client.zscore("z", "m") == 2**53 - 1
+    with pytest.raises(TypeError, match="not None"):
+        Step("op-2").hset("h", {"none": None})
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xff\x00\r\n", bytes(range(256)) * 300, "ü", "\0", "x" * 70_000])
+def test_any_bytes_are_compared_and_written_as_they_are(
+    runner: StepRunner, redis_client: Any, raw: bytes | str
+) -> None:
+    redis_client.set("s", raw)
+    runner.run(Step("op").expect("s", raw).set("t", raw).hset("h", {"f": raw}))
+    assert redis_client.get("t") == redis_client.hget("h", "f") == redis_client.get("s")

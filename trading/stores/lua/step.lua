@@ -2,7 +2,8 @@
 -- does not undo the writes before it: nothing is written unless every write will succeed.
 --
 -- KEYS  [1] the operation's answer, [2..] every other key of the step, each once
--- ARGV  operation lifetime in ms
+-- ARGV  one MessagePack list, of which nothing but strings is written:
+--       operation lifetime in ms
 --       index in KEYS of the lease (0: none), its token
 --       number of expectations, then each: key index, kind, number of values, values...
 --           kind "string": one value, the raw string; "absent": no value; "hash": field, value, ... all of the hash;
@@ -20,67 +21,70 @@ local TYPE_WRITTEN = {
 }
 local ARGUMENTS_MAX = 4000 -- of one write, and writes of a step: unpack() fails near 8000
 
+local given = cmsgpack.unpack(ARGV[1])
 local position = 0
 local function take()
   position = position + 1
-  return ARGV[position]
+  return given[position]
 end
-local function take_number()
-  return tonumber(take())
-end
+-- Passes over a list and returns where it lies in the list: a list of thousands is never copied.
 local function take_many()
-  local values = {}
-  for i = 1, take_number() do values[i] = take() end
-  return values
+  local count = take()
+  local first = position + 1
+  position = position + count
+  return first, position
 end
 
 local function type_of(key)
   return redis.call('TYPE', key)['ok']
 end
 
-local function hash_equals(key, wanted)
-  if #wanted == 0 then return redis.call('EXISTS', key) == 0 end
-  if type_of(key) ~= 'hash' or redis.call('HLEN', key) * 2 ~= #wanted then return false end
-  for i = 1, #wanted, 2 do
-    if redis.call('HGET', key, wanted[i]) ~= wanted[i + 1] then return false end
+local function hash_equals(key, first, last)
+  if type_of(key) ~= 'hash' or redis.call('HLEN', key) * 2 ~= last - first + 1 then return false end
+  for i = first, last, 2 do
+    if redis.call('HGET', key, given[i]) ~= given[i + 1] then return false end
   end
   return true
 end
 
-local function holds(key, kind, values)
-  if kind == 'absent' then return redis.call('EXISTS', key) == 0 end
-  if kind == 'hash' then return hash_equals(key, values) end
-  if kind == 'field' then
-    return type_of(key) == 'hash' and redis.call('HGET', key, values[1]) == values[2]
+-- `types` learns what is at a key that was found as expected.
+local function holds(key, kind, first, last, types)
+  if kind == 'absent' or (kind == 'hash' and last < first) then
+    types[key] = 'none'
+    return redis.call('EXISTS', key) == 0
   end
-  return type_of(key) == 'string' and redis.call('GET', key) == values[1]
+  if kind == 'hash' then return hash_equals(key, first, last) end
+  if kind == 'field' then
+    return type_of(key) == 'hash' and redis.call('HGET', key, given[first]) == given[first + 1]
+  end
+  return type_of(key) == 'string' and redis.call('GET', key) == given[first]
 end
 
 -- Returns why Redis would reject the write, or nil. `types` tells what earlier writes of the step leave behind.
 local function objection(write, types)
-  local key, command, arguments = write.key, write.command, write.arguments
+  local key, command, count = write.key, write.command, write.last - write.first + 1
   if command == 'DEL' then
     types[key] = 'none'
-    return #arguments > 0 and 'DEL takes no arguments' or nil
+    return count > 0 and 'DEL takes no arguments' or nil
   end
   local wanted = TYPE_WRITTEN[command]
   if not wanted then return command .. ' is not a command of a step' end
   local found = types[key] or type_of(key)
   if found ~= 'none' and found ~= wanted then return command .. ' on a ' .. found end
-  if #arguments == 0 or #arguments > ARGUMENTS_MAX then return command .. ' with ' .. #arguments .. ' arguments' end
+  if count == 0 or count > ARGUMENTS_MAX then return command .. ' with ' .. count .. ' arguments' end
   local pairs_of = command == 'HSET' or command == 'XADD' or command == 'ZADD'
-  if pairs_of and #arguments % 2 ~= 0 then return command .. ' with an odd number of arguments' end
-  if command == 'SET' and #arguments ~= 1 then return 'SET with ' .. #arguments .. ' arguments' end
+  if pairs_of and count % 2 ~= 0 then return command .. ' with an odd number of arguments' end
+  if command == 'SET' and count ~= 1 then return 'SET with ' .. count .. ' arguments' end
   if command == 'ZADD' then
-    for i = 1, #arguments, 2 do
-      if not string.match(arguments[i], '^-?%d+$') then return 'ZADD with the score ' .. arguments[i] end
+    for i = write.first, write.last, 2 do
+      if not string.match(given[i], '^-?%d+$') then return 'ZADD with the score ' .. given[i] end
     end
   end
   if command ~= 'SREM' and command ~= 'ZREM' and command ~= 'HDEL' then types[key] = wanted end
   return nil
 end
 
-local lifetime_ms, lease_index, token = take(), take_number(), take()
+local lifetime_ms, lease_index, token = take(), take(), take()
 if lease_index > 0 then
   local held = redis.call('HMGET', KEYS[lease_index], 'token', 'owner')
   if held[1] ~= token then return {'lease', held[2] or ''} end
@@ -94,26 +98,30 @@ if answered then
   return reply
 end
 
-for _ = 1, take_number() do
-  local key, kind, values = KEYS[take_number()], take(), take_many()
-  if not holds(key, kind, values) then return {'conflict', key} end
+local types = {}
+for _ = 1, take() do
+  local key, kind = KEYS[take()], take()
+  local first, last = take_many()
+  if not holds(key, kind, first, last, types) then return {'conflict', key} end
 end
 
-local writes, types = {}, {}
-local count = take_number()
+local writes = {}
+local count = take()
 if count > ARGUMENTS_MAX then return {'refused', KEYS[1], count .. ' writes in one step'} end
 for i = 1, count do
-  writes[i] = {key = KEYS[take_number()], command = take(), arguments = take_many()}
-  local reason = objection(writes[i], types)
-  if reason then return {'refused', writes[i].key, reason} end
+  local write = {key = KEYS[take()], command = take()}
+  write.first, write.last = take_many()
+  writes[i] = write
+  local reason = objection(write, types)
+  if reason then return {'refused', write.key, reason} end
 end
 
 local ids = {}
 for _, write in ipairs(writes) do
   if write.command == 'XADD' then
-    ids[#ids + 1] = redis.call('XADD', write.key, '*', unpack(write.arguments))
+    ids[#ids + 1] = redis.call('XADD', write.key, '*', unpack(given, write.first, write.last))
   else
-    redis.call(write.command, write.key, unpack(write.arguments))
+    redis.call(write.command, write.key, unpack(given, write.first, write.last))
   end
 end
 redis.call('SET', KEYS[1], table.concat(ids, ' '), 'PX', lifetime_ms)
