@@ -9,6 +9,11 @@ from django_prometheus.exports import ExportToDjangoView
 from health_check.checks import Cache, Database
 from health_check.views import HealthCheckView
 
+from trading import wiring
+from trading.engine.alarms import VERIFIERS
+from trading.stores.errors import RedisAway
+from trading.stores.monitor_store import SnapshotStore
+
 STORES = {Database: "database", Cache: "redis"}
 
 
@@ -18,7 +23,8 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 class Readyz(HealthCheckView):
-    """Database and Redis answer: 200, else 503; the body names each. ClickHouse may be away: pages go on.
+    """Database and Redis answer: 200, else 503; the body names each. ClickHouse may be away, or the stores may differ:
+    pages go on, and `stores` says what the last verification found.
 
     It tells names and a word of the cause, no addresses, so it is open: a load balancer has no login, and while the
     database is away nobody has one.
@@ -27,10 +33,23 @@ class Readyz(HealthCheckView):
     checks = (Database, Cache)
 
     async def get(self, request: HttpRequest, *args: str, **kwargs: str) -> HttpResponse:
-        """`{"database": "ok", "redis": "Connection Error"}`, whatever the client would rather accept."""
+        """`{"database": "ok", "redis": "ok", "stores": "agree"}`, whatever the client would rather accept."""
         results = await asyncio.gather(*(check.get_result(None) for check in self.get_checks()))
-        said = {STORES[type(result.check)]: str(result.error or "ok") for result in results}
+        said: dict[str, str] = {STORES[type(result.check)]: str(result.error or "ok") for result in results}
+        said["stores"] = await asyncio.to_thread(stores_word)
         return JsonResponse(said, status=503 if any(result.error for result in results) else 200)
+
+
+def stores_word() -> str:
+    """Whether the stores agreed when they were last compared: agree, differ, not verified, or unknown without Redis."""
+    try:
+        states = SnapshotStore(wiring.page_redis_client()).sync()
+    except RedisAway:
+        return "unknown"
+    found = [states[name] for name in VERIFIERS if name in states]
+    if not found:
+        return "not verified"
+    return "differ" if any(state["error"] for state in found) else "agree"
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

@@ -5,6 +5,7 @@ from typing import Any
 MONITOR_SECONDS = 1.0
 SYNC_SECONDS = 3.0
 VERIFY_SECONDS = 60.0
+AUDIT_SECONDS = 5.0  # a slice of 0.2 s each, until today's audit is done; then one GET
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "monitor-tick": {
@@ -21,6 +22,11 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "results.tasks.verify",
         "schedule": VERIFY_SECONDS,
         "options": {"expires": VERIFY_SECONDS},
+    },
+    "results-audit": {
+        "task": "results.tasks.audit",
+        "schedule": AUDIT_SECONDS,
+        "options": {"expires": AUDIT_SECONDS},
     },
 }
 

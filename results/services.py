@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterable
-
-import msgspec
+from collections.abc import Sequence
 
 from results import wiring
 from results.domain.units import day_of
+from results.pipeline.audit import AuditPass
 from results.pipeline.check import CheckReport, check_invariants
 from results.pipeline.invariants import Violation
 from results.pipeline.log_writer import Progress
+from results.pipeline.mending import Mending, RepairReport
 from results.pipeline.rebuild import Rebuild
 from results.pipeline.report import SyncReport
 from results.pipeline.sync import Sync, no_progress
+from results.pipeline.verified import (
+    AUDITED,
+    VERIFIED,
+    publish_full,
+    publish_verified,
+    state_of,
+    state_of_pass,
+    verified,
+)
 from results.pipeline.verify import VerifyReport
-from trading.stores import keys
 from trading.stores.connection import answering
 from trading.stores.holds import Holds
 
 TURN_SECONDS_MAX = 2.0  # the next turn of the beat is due after 3 s
 DRAIN_SECONDS_MAX = 600.0
 RECHECK_SECONDS = 4.0  # a running desk's sync has its turn meanwhile
-VERIFIED = "verify"  # beside the followers in `paperdesk:sync`, with the fields of a follower and its own
 
 
 def results_sync(progress: Progress = no_progress, sync: Sync | None = None) -> SyncReport:
@@ -60,34 +67,64 @@ def loss_accept(prefix: str) -> int:
 
 
 def stores_verify(
-    tables: Iterable[str] = (), day: datetime.date | None = None, recheck_seconds: float = 0.0
+    tables: Sequence[str] = (),
+    day: datetime.date | None = None,
+    recheck_seconds: float = 0.0,
+    *,
+    recompute: bool = True,
 ) -> VerifyReport:
-    """Compare all stores by hashes recomputed from their values; see `results.pipeline.verify`.
+    """Compare all stores, by hashes recomputed from their values or as they are stored; see `results.pipeline.verify`.
 
     Raises RedisAway, WarehouseMissing, WarehouseBusy, KeyError for an unknown table.
     """
     with answering("a verification"):
-        return wiring.verifier().run(tables, day, recheck_seconds=recheck_seconds)
+        report = wiring.verifier().run(tables, day, recheck_seconds=recheck_seconds, recompute=recompute)
+        if recompute and not tables and day is None:
+            publish_full(wiring.redis_client(), report)
+    return report
 
 
-def stores_verify_today() -> VerifyReport:
-    """Compare the hashes that the durable stores keep of today's rows, and publish the outcome in `paperdesk:sync`.
+def stores_repair(
+    tables: Sequence[str] = (), day: datetime.date | None = None, recheck_seconds: float = 0.0
+) -> RepairReport:
+    """Send again what differs, until nothing does that can be mended; see `results.pipeline.repair`.
+
+    Raises like `stores_verify`, and the error of a store that would not take its rows.
+    """
+    with answering("a repair"):
+        results_sync_all()
+        mending = Mending(wiring.verifier(), wiring.repairer, results_sync_all)
+        repair = mending.run(tables, day, recheck_seconds)
+        if not tables and day is None:
+            publish_full(wiring.redis_client(), repair.verified)
+    return repair
+
+
+def stores_verify_changed() -> VerifyReport:
+    """Compare the hashes that the durable stores keep of today's rows, and of each day that changed since the last
+    time, and publish the outcome in `paperdesk:sync`.
 
     Cheap enough for every minute: neither values nor Redis's records are read. Raises like `stores_verify`.
     """
     with answering("a verification"):
-        report = wiring.verifier().run(day=day_of(wiring.now_us()), recompute=False, hot=False)
-        told = {
-            "position": report.verdict,
-            "lag": sum(report.behind.values()),
-            "at_us": report.at_us,
-            "error": f"{report.difference_count} rows differ between the stores" if report.difference_count else None,
-            "since_us": None,
-            "rows": report.rows,
-            "seconds": report.seconds,
-        }
-        wiring.redis_client().hset(keys.SYNC, VERIFIED, msgspec.json.encode(told))
+        client = wiring.redis_client()
+        before = verified(client, VERIFIED)
+        report = wiring.verifier().run_changed(before.seq if before else 0, day_of(wiring.now_us()))
+        publish_verified(client, VERIFIED, state_of(report, before))
     return report
+
+
+def stores_audit() -> AuditPass | None:
+    """One slice of the daily audit, and its outcome in `paperdesk:sync`; None when today's has ended.
+
+    Raises like `stores_verify`.
+    """
+    with answering("an audit of the stores"):
+        done = wiring.audit().turn()
+        if done is not None:
+            client = wiring.redis_client()
+            publish_verified(client, AUDITED, state_of_pass(done, verified(client, AUDITED)))
+    return done
 
 
 def invariants_report() -> CheckReport:

@@ -14,10 +14,12 @@ from django.conf import settings
 
 from paperdesk.checks import fsync_sentence
 from results.domain.tolerances import Tolerances
+from results.pipeline.audit import Audit
 from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.look import Keeper
 from results.pipeline.mirror import DjangoTables
 from results.pipeline.reconcile import Reconciler
+from results.pipeline.repair import Repairer
 from results.pipeline.sync import Sync
 from results.pipeline.verify import Verifier
 from results.pipeline.verify_sources import ClickHouseRows, DjangoRows
@@ -75,3 +77,14 @@ def keepers() -> tuple[Keeper, ...]:
 def verifier() -> Verifier:
     """The verifier over all stores."""
     return Verifier(redis_client(), gate(), keepers(), now_us)
+
+
+@cache
+def audit() -> Audit:
+    """The daily audit of this process."""
+    return Audit(redis_client(), verifier(), now_us)
+
+
+def repairer() -> Repairer:
+    """A repairer for one repair."""
+    return Repairer(redis_client(), gate(), keepers(), now_us())

@@ -18,7 +18,11 @@ HEALTH = (
     ("django", "Django tables", "What admin and API read: age of the last sync, and rows that wait."),
     ("clickhouse", "ClickHouse", "The store for everything and for ever: age of the last sync, and rows that wait."),
     ("sweep", "Others", "Records of other programs: every content seen is accepted, or set aside as a dead letter."),
-    ("verify", "Verified", "When the stores were last compared row by row, and whether they agreed."),
+    (
+        "verify",
+        "Verified",
+        "When changed days, and when all rows, were last compared between the stores, and what differed.",
+    ),
 )
 COMPARED = (
     ("headline", "equity_usd", "equity_usd"),

@@ -11,6 +11,7 @@ everything behind that is sent again. What was lost further back is for `verify_
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 import duckdb
@@ -63,6 +64,14 @@ class ClickHouseTables:
         except StoreError:
             self._believed_at = NEVER
             raise
+        return sent
+
+    def resend(self, table: Table, rows: pyarrow.Table) -> int:
+        """Insert rows of the log once more, as a batch that no token remembers, and merge their partitions, so that of
+        two copies of a version the later one is left. Raises like `write`."""
+        client = self._client()
+        sent = client.insert(table, rows, f"resend {uuid.uuid4()}")
+        client.merge(table, {(day.year, day.month) for day in rows["day"].to_pylist()})
         return sent
 
     def _check_marks(self, client: ClickHouse) -> None:

@@ -12,7 +12,10 @@ from enum import StrEnum
 
 import msgspec
 
+from results.domain.canonical import canonical_text
+from results.pipeline.canonical_rows import Row
 from results.pipeline.fingerprints import RowMark
+from results.stores.schema import Table
 
 LOG = "duckdb"
 
@@ -28,8 +31,17 @@ class Kind(StrEnum):
     CORRUPT = "corrupt"
 
 
+class Cell(msgspec.Struct, frozen=True):
+    """A column in which two copies of a row differ: what `store` has, and what the other copy has, as text."""
+
+    column: str
+    here: str
+    there: str
+
+
 class Difference(msgspec.Struct, frozen=True):
-    """One row that is not the same in `store` as in the log, or whose hash is not that of its values."""
+    """One row that is not the same in `store` as in the log, or whose hash is not that of its values. `cells` are told
+    of the rows that are named; `other` is the store whose copy they are compared with."""
 
     table: str
     day: datetime.date
@@ -37,6 +49,8 @@ class Difference(msgspec.Struct, frozen=True):
     key: str
     kind: Kind
     sentence: str
+    other: str = ""
+    cells: tuple[Cell, ...] = ()
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -101,18 +115,27 @@ def compare_hot(
 
 def unlike(subject: Subject, expected: RowMark, found: RowMark) -> list[Difference]:
     """The difference between two marks of one row, if there is one. A row that is corrupt here is told as that; the
-    log's is taken at the hash that it keeps, so that a corrupt log does not make every other store differ."""
+    log's may be what it keeps or what its values say, so that a corrupt log does not make every other store differ."""
     if found.stored != found.hash:
         return []
     if found.version != expected.version:
         kind = Kind.OLDER if found.version < expected.version else Kind.NEWER
         sentence = f"{subject.store} has version {found.version}, the log has {expected.version}"
-    elif found.hash != expected.stored:
+    elif found.hash not in (expected.stored, expected.hash):
         kind = Kind.DIFFERENT
         sentence = f"version {found.version} hashes to {found.hash} in {subject.store}, to {expected.stored} in the log"
     else:
         return []
     return [subject.difference(found.key, kind, sentence)]
+
+
+def cells_of(table: Table, here: Row, there: Row) -> tuple[Cell, ...]:
+    """The columns in which two canonical rows differ."""
+    texts = (
+        (column.name, canonical_text(column.kind, here[column.name]), canonical_text(column.kind, there[column.name]))
+        for column in table.columns
+    )
+    return tuple(Cell(*each) for each in texts if each[1] != each[2])
 
 
 def corrupt(subject: Subject, marks: Mapping[str, RowMark]) -> list[Difference]:

@@ -1,15 +1,16 @@
 """Fingerprints: what is compared of the rows of one table and UTC day, instead of the rows.
 
 A row's mark is its key, version, the hash that the store keeps of it, and the hash of the values that the store gives
-(only when they were read: a hash that was merely copied proves nothing). A day's fingerprint is the count of rows and
-the xor and the sums of both 32-bit halves of their hashes: the same rows give the same fingerprint in any order.
+(only when they were read: a hash that was merely copied proves nothing). A day's fingerprint is the count of rows, the
+xor and the sums of both 32-bit halves of their hashes, and the newest version: the same rows give the same fingerprint
+in any order.
 """
 
 from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ from results.domain.units import plain, us_of_datetime
 from results.stores.schema import Table
 
 LOW_HALF = 0xFFFFFFFF
+UNSIGNED = 0xFFFFFFFFFFFFFFFF
 
 
 class RowMark(msgspec.Struct, frozen=True):
@@ -39,21 +41,44 @@ class RowMark(msgspec.Struct, frozen=True):
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
-    """A day of a table in one store."""
+    """A day of a table in one store; `newest_version` is the highest that any of its rows has, 0 without rows."""
 
-    count: int
-    xor: int
-    high_sum: int
-    low_sum: int
+    count: int = 0
+    xor: int = 0
+    high_sum: int = 0
+    low_sum: int = 0
+    newest_version: int = 0
+
+    def with_rows_of(self, other: Fingerprint) -> Fingerprint:
+        """The fingerprint of both sets of rows together."""
+        return Fingerprint(
+            self.count + other.count,
+            self.xor ^ other.xor,
+            self.high_sum + other.high_sum,
+            self.low_sum + other.low_sum,
+            max(self.newest_version, other.newest_version),
+        )
 
 
 def fingerprint_of(marks: Iterable[RowMark]) -> Fingerprint:
     """The fingerprint of a set of rows."""
-    count = xor = high = low = 0
-    for mark in marks:
-        unsigned = mark.hash & 0xFFFFFFFFFFFFFFFF
+    return fingerprint_of_hashes((mark.hash, mark.version) for mark in marks)
+
+
+def fingerprint_of_hashes(rows: Iterable[tuple[int, int]]) -> Fingerprint:
+    """The fingerprint of rows whose hashes and versions are given."""
+    count = xor = high = low = newest = 0
+    for hashed, version in rows:
+        unsigned = hashed & UNSIGNED
         count, xor, high, low = count + 1, xor ^ unsigned, high + (unsigned >> 32), low + (unsigned & LOW_HALF)
-    return Fingerprint(count, xor, high, low)
+        newest = max(newest, version)
+    return Fingerprint(count, xor, high, low, newest)
+
+
+def fingerprint_of_sums(sums: Sequence[int | None]) -> Fingerprint:
+    """The fingerprint that a store added up: count, xor, both sums, newest version; null or 0 without rows."""
+    count, xor, high, low, newest = (int(each or 0) for each in sums)
+    return Fingerprint(count, xor & UNSIGNED, high, low, newest)
 
 
 def marked(table: Table, values: Mapping[str, Any], seq: int = 0) -> RowMark:

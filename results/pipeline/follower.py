@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import pyarrow
+
 from results.pipeline.log_slice import LogSlice
 from results.stores.marks import Mark
+from results.stores.schema import Table
 
 
 class Follower(Protocol):
@@ -28,3 +31,6 @@ class Follower(Protocol):
 
     def write(self, log: LogSlice, at_us: int) -> int:
         """Write a slice; the rows written. Writing one again changes nothing."""
+
+    def resend(self, table: Table, rows: pyarrow.Table) -> int:
+        """Write rows of the log again, because they were lost or damaged; never over a newer version."""

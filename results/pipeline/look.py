@@ -1,16 +1,20 @@
-"""One look at a table's UTC day in every store.
+"""One look at a part of a table's UTC day in every store.
 
 A follower's position and rows are read before the log is, so that whatever the log has on top of them is only what
 the follower has yet to take. Redis is read before the log too; entries that the log has not taken yet say what of it
-is still on its way.
+is still on its way. Where nothing is hot and no hash is to be made anew, the stores add up the hashes themselves, and
+rows are only looked at where the sums differ.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+import duckdb
 import msgspec
 from redis import Redis
 
@@ -21,7 +25,7 @@ from results.pipeline.hot_rows import NAME as REDIS
 from results.pipeline.hot_rows import HotRows
 from results.pipeline.relay import unrelayed
 from results.pipeline.stream import BATCH_ENTRIES, COUNTED_MAX, START, OutboxStream
-from results.pipeline.verify_sources import DjangoRows, DuckRows, Marks, Source
+from results.pipeline.verify_sources import DjangoRows, DuckRows, Marks, Part, Source, marks_of_log, parts_of
 from results.stores import duck
 from results.stores.gate import Gate
 from results.stores.marks import Mark
@@ -37,11 +41,10 @@ class Keeper(msgspec.Struct, frozen=True):
     follower: Follower
 
 
-class DayLook(msgspec.Struct, frozen=True):
-    """What was seen of a table's day: fingerprints, differences, and the keys that are behind, by store."""
+class PartLook(msgspec.Struct, frozen=True):
+    """What was seen of a part: fingerprints, differences, and the keys that are behind, by store."""
 
-    table: str
-    day: datetime.date
+    part: Part
     stores: dict[str, Fingerprint]
     differences: list[Difference]
     behind: dict[str, set[str]]
@@ -51,7 +54,12 @@ class DayLook(msgspec.Struct, frozen=True):
         """Whether nothing differs and nothing is behind."""
         return not self.differences and not any(self.behind.values())
 
-    def confirming(self, earlier: DayLook) -> DayLook:
+    @property
+    def doubts(self) -> int:
+        """How many rows differ or are behind."""
+        return len(self.differences) + sum(map(len, self.behind.values()))
+
+    def confirming(self, earlier: PartLook) -> PartLook:
         """This look, with only what the earlier one saw as well."""
         seen = {(difference.store, difference.key) for difference in earlier.differences}
         return msgspec.structs.replace(
@@ -73,58 +81,86 @@ class Look:
         self._hot = hot
         self._recompute = recompute
         self.away: dict[str, str] = {}
+        self.held_seconds_max = 0.0
 
-    def days(self, table: Table) -> set[datetime.date]:
-        """The days of which any store has rows."""
-        days = self._hot.days(table) if self._hot else set()
-        for keeper in self._keepers:
-            days |= self._asked(keeper, keeper.source.days, table) or set()
-        with self._gate.read() as connection:
-            return days | DuckRows(connection).days(table)
+    def parts(self, table: Table, day: datetime.date | None = None) -> list[Part]:
+        """The parts of the day, or of all days, of which any store has rows."""
+        rows = dict.fromkeys(self._hot.days(table), 0) if self._hot else {}
+        with self._log_read() as connection:
+            counts = [DuckRows(connection).days(table, day)]
+        counts += [self._asked(keeper, keeper.source.days, table, day) or {} for keeper in self._keepers]
+        for counted in counts:
+            for each, count in counted.items():
+                rows[each] = max(count, rows.get(each, 0))
+        days = [day] if day else sorted(rows)
+        return [part for each in days for part in parts_of(table, each, rows.get(each, 0))]
 
-    def at(self, table: Table, day: datetime.date) -> DayLook:
-        """Look at one day of one table."""
-        hot = self._hot.marks(table, day) if self._hot else {}
+    def duplicates(self, part: Part) -> dict[str, int]:
+        """How many rows of the part are copies of a version that is there already, by store."""
+        found = {keeper.source.name: self._asked(keeper, keeper.source.duplicates, part) for keeper in self._keepers}
+        with self._log_read() as connection:
+            found[LOG] = DuckRows(connection).duplicates(part)
+        return {name: copies for name, copies in found.items() if copies}
+
+    def at(self, part: Part) -> PartLook:
+        """Look at one part."""
+        if not self._recompute and not part.table.is_born and not (self._hot and self._hot.has(part)):
+            sums = self._sums(part)
+            if len(set(sums.values())) == 1:
+                return PartLook(part, sums, [], {})
+        return self._rows(part)
+
+    def _sums(self, part: Part) -> dict[str, Fingerprint]:
+        """What each store that answers adds up."""
+        asked = {keeper.source.name: self._asked(keeper, keeper.source.fingerprint, part) for keeper in self._keepers}
+        with self._log_read() as connection:
+            log = DuckRows(connection).fingerprint(part)
+        return {LOG: log, **{name: found for name, found in asked.items() if found is not None}}
+
+    def _rows(self, part: Part) -> PartLook:
         positions = {keeper.source.name: self._asked(keeper, keeper.follower.marks) for keeper in self._keepers}
         rows = {
-            keeper.source.name: self._asked(keeper, keeper.source.marks, table, day, self._recompute)
+            keeper.source.name: self._asked(keeper, keeper.source.marks, part, self._recompute)
             for keeper in self._keepers
         }
-        born = rows.get(DjangoRows.name) if table.is_born else None
-        log, confirmed, waiting = self._log(table, day, positions, hot | (born or {}))
+        born = rows.get(DjangoRows.name) if part.table.is_born else None
+        log, confirmed, position = self._log(part, positions)
+        hot, stream = (self._hot.marks(part, log), self._hot.stream_marks(part)) if self._hot else ({}, {})
+        waiting = self._waiting(part.table, position, log, (hot, stream, born or {}))
         seen = {name: marks for name, marks in rows.items() if marks is not None}
-        found = {LOG: Comparison(corrupt(Subject(table.name, day, LOG), log), set())}
+        found = {LOG: Comparison(corrupt(_subject(part, LOG), log), set())}
         for name, marks in seen.items():
-            subject = Subject(table.name, day, name)
             if marks is born:
-                found[name] = compare_hot(subject, log, marks, waiting | unrelayed(table))
+                found[name] = compare_hot(_subject(part, name), log, marks, waiting | unrelayed(part.table))
             else:
-                found[name] = compare(subject, log, marks, confirmed[name])
+                found[name] = compare(_subject(part, name), log, marks, confirmed[name])
         if self._hot:
-            found[REDIS] = compare_hot(Subject(table.name, day, REDIS), log, hot, waiting)
-        stores = {LOG: log, **seen, **({REDIS: hot} if self._hot else {})}
-        return DayLook(
-            table.name,
-            day,
-            {name: fingerprint_of(marks.values()) for name, marks in stores.items()},
+            found[REDIS] = _of_redis(part, log, hot, stream, waiting)
+            seen[REDIS] = {**stream, **hot}
+        return PartLook(
+            part,
+            {name: fingerprint_of(marks.values()) for name, marks in {LOG: log, **seen}.items()},
             [difference for comparison in found.values() for difference in comparison.differences],
             {LOG if name == REDIS else name: comparison.behind for name, comparison in found.items()},
         )
 
-    def _log(
-        self, table: Table, day: datetime.date, positions: dict[str, Sequence[Mark] | None], hot: Marks
-    ) -> tuple[Marks, dict[str, int], frozenset[str]]:
-        """The log's rows, how far each follower has confirmed it, and the hot keys that it has yet to take."""
-        with self._gate.read() as connection:
-            log = DuckRows(connection).marks(table, day, self._recompute)
+    def _log(self, part: Part, positions: Mapping[str, Sequence[Mark] | None]) -> tuple[Marks, dict[str, int], str]:
+        """The log's rows, how far each follower has confirmed it, and how far it has the stream as it is now."""
+        with self._log_read() as connection:
+            fetched = DuckRows(connection).fetch(part, self._recompute)
             confirmed = {name: duck.resume(connection, marks or ()) for name, marks in positions.items()}
             mark = duck.watermark(connection)
-        differs = any(key not in log or log[key].version < found.version for key, found in hot.items())
         is_same_epoch = self._stream.state().epoch == mark.epoch
-        waiting = self._waiting(table, mark.stream_id if is_same_epoch else START) if differs else ()
-        return log, confirmed, frozenset(waiting)
+        return marks_of_log(part.table, fetched), confirmed, mark.stream_id if is_same_epoch else START
 
-    def _waiting(self, table: Table, position: str) -> Iterable[str]:
+    def _waiting(self, table: Table, position: str, log: Marks, hot: Iterable[Marks]) -> frozenset[str]:
+        """The keys whose entries the log has yet to take; not looked for where it has everything that is hot."""
+        differs = any(
+            key not in log or log[key].version < found.version for marks in hot for key, found in marks.items()
+        )
+        return frozenset(self._keys_behind(table, position)) if differs else frozenset()
+
+    def _keys_behind(self, table: Table, position: str) -> Iterable[str]:
         """The keys of the table's entries behind a position, of the first COUNTED_MAX entries."""
         for _ in range(COUNTED_MAX // BATCH_ENTRIES):
             batch = self._stream.after(position)
@@ -134,6 +170,13 @@ class Look:
                 if entry.fields.get(b"table") == table.name.encode():
                     yield entry.fields.get(b"id", b"").decode(errors="replace")
             position = batch[-1].stream_id
+
+    @contextlib.contextmanager
+    def _log_read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._gate.read() as connection:
+            began = time.monotonic()
+            yield connection
+        self.held_seconds_max = max(self.held_seconds_max, time.monotonic() - began)
 
     def _asked(self, keeper: Keeper, ask: Callable[..., Answered], *about: object) -> Answered | None:
         """The answer, or None from a store that is away."""
@@ -145,3 +188,21 @@ class Look:
         except keeper.follower.failures as error:
             self.away[name] = str(error)
             return None
+
+
+def _subject(part: Part, store: str) -> Subject:
+    return Subject(part.table.name, part.day, store)
+
+
+def _of_redis(part: Part, log: Marks, hot: Marks, stream: Marks, waiting: frozenset[str]) -> Comparison:
+    """Records and stream entries. An entry that is older than the log's row was followed by another, since removed."""
+    subject = _subject(part, REDIS)
+    records = compare_hot(subject, log, hot, waiting)
+    told = {difference.key for difference in records.differences}
+    newest = {
+        key: mark
+        for key, mark in stream.items()
+        if key not in told and (key not in log or log[key].version <= mark.version)
+    }
+    entries = compare_hot(subject, log, newest, waiting)
+    return Comparison(records.differences + entries.differences, records.behind | entries.behind)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, models, transaction
@@ -51,6 +52,15 @@ class DjangoTables:
             held.seq, held.mark, held.moved_at = log.mark.seq, log.mark.row, datetime_of(at_us)
             held.save()
         return changed
+
+    def resend(self, table: Table, rows: pyarrow.Table) -> int:
+        """Write rows of the log once more, over what is not newer; how many changed. The watermark stays.
+
+        Raises like `write`.
+        """
+        with transaction.atomic():
+            list(FollowerWatermark.objects.select_for_update().filter(name=self.name))  # one writer at a time
+            return _upsert(table, rows_of_arrow(rows))
 
 
 def model_of(table: Table) -> type[models.Model]:

@@ -1,7 +1,6 @@
 """The newest durable version of rows, as the log has it.
 
-It is what a record of another program is the next version of. The log has no index: a question reads the key column
-of the whole table once, however many keys it names.
+It is what a record of another program is the next version of.
 """
 
 from __future__ import annotations
@@ -9,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import duckdb
-import pyarrow
 
 from results.pipeline.canonical_rows import Row, rows_of_arrow
-from results.stores.schema import TABLES, Table, duckdb_type, quoted
+from results.stores import duck
+from results.stores.schema import TABLES, Table
 
-WANTED = "wanted"
 Newest = Mapping[str, Mapping[str, Row]]
 
 
@@ -28,14 +26,5 @@ def newest_rows(
 def _of_table(connection: duckdb.DuckDBPyConnection, table: Table, ids: list[str]) -> dict[str, Row]:
     if not ids:
         return {}
-    key = quoted(table.key)
-    kind = next(duckdb_type(column) for column in table.columns if column.name == table.key)
-    columns = ", ".join(quoted(column.name) for column in table.columns)
-    connection.register(WANTED, pyarrow.table({"id": ids}))
-    query = (
-        f"SELECT {columns} FROM {quoted(table.log_name)} WHERE {key} IN (SELECT CAST(id AS {kind}) FROM {WANTED}) "
-        f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY version DESC, seq DESC) = 1"
-    )
-    found = connection.sql(query).to_arrow_table()
-    connection.unregister(WANTED)
+    found = duck.read_newest(connection, table, ids).select([column.name for column in table.columns])
     return {str(row[table.key]): row for row in rows_of_arrow(found)}

@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from redis import Redis
 
 from results.pipeline.comparison import Difference
+from results.pipeline.detail import detailed
 from results.pipeline.fingerprints import Fingerprint
 from results.pipeline.hot_rows import HotRows
-from results.pipeline.look import DayLook, Keeper, Look
+from results.pipeline.look import Keeper, Look, PartLook
 from results.pipeline.report import FollowerState, published
+from results.pipeline.verify_sources import Part
+from results.stores import duck
 from results.stores.gate import Gate
 from results.stores.schema import TABLES, Table
 
 DIFFERENCES_NAMED_MAX = 100
+DOUBTS_MAX = 20_000  # rows in doubt that are kept in memory until they are looked at once more
 AGREE, BEHIND, DIFFER = "agree", "behind", "differ"
 
 
@@ -35,12 +39,25 @@ class TableDay(msgspec.Struct, frozen=True):
     differences: int
     behind: dict[str, int]
 
+    def with_part(self, seen: PartLook) -> TableDay:
+        """This day with a part of it added."""
+        stores = dict(self.stores)
+        for name, found in seen.stores.items():
+            stores[name] = found.with_rows_of(stores.get(name, Fingerprint()))
+        behind = dict(self.behind)
+        for store, keys in seen.behind.items():
+            if keys:
+                behind[store] = behind.get(store, 0) + len(keys)
+        return TableDay(self.table, self.day, stores, self.differences + len(seen.differences), behind)
+
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     """`verdict` is agree, differ, or behind (a store has yet to catch up, or could not be asked: `away`).
 
-    `rows` counts the log's, `differences` names the first 100, `unreadable` are sentences about records in Redis,
-    `foreign` counts records of other programs there that nobody has adopted yet.
+    `rows` counts the log's, `differences` names the first ones, `unreadable` are sentences about records in Redis,
+    `foreign` counts records of other programs there that nobody has adopted yet, `duplicates` by store and table the
+    copies of a version beyond the first, as far as they were counted: readers see one of them. `log_held_ms` is the
+    longest time for which the sync could not have had the log, `seq` the log's last as this began.
     """
 
     at_us: int
@@ -56,6 +73,20 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: list[str]
     foreign: int
     followers: dict[str, FollowerState]
+    duplicates: dict[str, int] = {}
+    log_held_ms: float = 0.0
+    seq: int = 0
+
+    @property
+    def worst(self) -> str | None:
+        """The table and store with the most rows that differ, in words; None when none does."""
+        if not self.difference_count:
+            return None
+        most = max(self.tables, key=lambda each: each.differences)
+        stores = sorted({each.store for each in self.differences if each.table == most.table})
+        return f"{self.difference_count} rows differ, most of them in {most.table}" + (
+            f" ({', '.join(stores)})" if stores else ""
+        )
 
 
 class Verifier:
@@ -75,6 +106,7 @@ class Verifier:
         recompute: bool = True,
         hot: bool = True,
         recheck_seconds: float = 0.0,
+        named_max: int = DIFFERENCES_NAMED_MAX,
     ) -> VerifyReport:
         """Verify the tables (all by default) on a UTC day (all by default).
 
@@ -82,62 +114,140 @@ class Verifier:
         waited before the second look. Raises KeyError for an unknown table, WarehouseMissing, WarehouseBusy,
         redis.RedisError.
         """
-        started, at_us = time.monotonic(), self._now_us()
         chosen = [TABLES[name] for name in (list(tables) or TABLES)]
-        look, rows = self._look(chosen, hot, recompute)
-        found = {
-            (table.name, each): look.at(table, each)
-            for table in chosen
-            for each in sorted({day} if day else look.days(table))
-        }
-        doubtful = [subject for subject, seen in found.items() if not seen.is_clean]
-        if doubtful:
-            time.sleep(recheck_seconds)
-            look, _ = self._look([TABLES[name] for name, _ in doubtful], hot, recompute)
-            for name, each in doubtful:
-                found[name, each] = look.at(TABLES[name], each).confirming(found[name, each])
-        report = self._report(found, look.away, rows)
-        return msgspec.structs.replace(
-            report, at_us=at_us, recomputed=recompute, seconds=round(time.monotonic() - started, 3)
-        )
+        names = [table.name for table in chosen] if hot else []
+        run = _Run(self._client, self._gate, self._keepers, recompute, names, recheck_seconds, named_max)
+        for table in chosen:
+            run.see(run.look.parts(table, day))
+        return run.report(self._now_us())
 
-    def _look(self, tables: Iterable[Table], hot: bool, recompute: bool) -> tuple[Look, HotRows | None]:
-        rows = HotRows(self._client) if hot else None
-        if rows:
-            rows.read(table.name for table in tables)
-        return Look(self._client, self._gate, self._keepers, rows, recompute), rows
+    def run_changed(self, after_seq: int, today: datetime.date) -> VerifyReport:
+        """Compare the stored hashes of today, and of each day that changed in the log behind `after_seq`, in the
+        durable stores. Raises like `run`."""
+        run = _Run(self._client, self._gate, self._keepers, False, [], 0.0, DIFFERENCES_NAMED_MAX)
+        with self._gate.read() as connection:
+            seq = duck.head(connection)
+            changed = {table: duck.changed_days(connection, table, after_seq) for table in TABLES.values()}
+        for table, days in changed.items():
+            for day in sorted(days | {today}):
+                run.see(run.look.parts(table, day))
+        return msgspec.structs.replace(run.report(self._now_us()), seq=seq)
 
-    def _report(
+    def run_parts(self, parts: Iterable[Part], *, recompute: bool) -> VerifyReport:
+        """Verify these parts in the durable stores. Raises like `run`."""
+        run = _Run(self._client, self._gate, self._keepers, recompute, [], 0.0, DIFFERENCES_NAMED_MAX)
+        run.see(parts)
+        return run.report(self._now_us())
+
+    def head(self) -> int:
+        """The last seq of the log. Raises WarehouseMissing, WarehouseBusy."""
+        with self._gate.read() as connection:
+            return duck.head(connection)
+
+    def changed_days(self, table: Table, after_seq: int) -> set[datetime.date]:
+        """The days of the table that changed in the log behind `after_seq`. Raises WarehouseMissing, WarehouseBusy."""
+        with self._gate.read() as connection:
+            return duck.changed_days(connection, table, after_seq)
+
+    def parts(self, table: Table, day: datetime.date | None = None) -> list[Part]:
+        """The parts of a table's day, or of all its days, in the durable stores. Raises like `run`."""
+        return Look(self._client, self._gate, self._keepers, None, False).parts(table, day)
+
+
+class _Run:
+    """One run; `hot` names the tables of which Redis is read. Rows in doubt are looked at once more in batches."""
+
+    def __init__(
         self,
-        found: Mapping[tuple[str, datetime.date], DayLook],
-        away: dict[str, str],
-        rows: HotRows | None,
-    ) -> VerifyReport:
-        differences = [difference for seen in found.values() for difference in seen.differences]
+        client: Redis,
+        gate: Gate,
+        keepers: Sequence[Keeper],
+        recompute: bool,
+        hot: Sequence[str],
+        recheck_seconds: float,
+        named_max: int,
+    ) -> None:
+        self.started = time.monotonic()
+        self.client, self.gate, self.keepers = client, gate, keepers
+        self.recompute, self.recheck_seconds, self.named_max = recompute, recheck_seconds, named_max
+        self.rows = self._hot_rows(hot) if hot else None
+        self.look = self._look(self.rows)
+        self.tables: dict[tuple[str, datetime.date], TableDay] = {}
+        self.named: list[Difference] = []
+        self.duplicates: dict[str, int] = {}
+
+    def see(self, parts: Iterable[Part]) -> None:
+        """Look at the parts."""
+        doubtful: list[PartLook] = []
+        for part in parts:
+            if self.recompute:
+                self._count_duplicates(part)
+            seen = self.look.at(part)
+            if seen.is_clean:
+                self._add(seen)
+                continue
+            doubtful.append(seen)
+            if sum(each.doubts for each in doubtful) > DOUBTS_MAX:
+                self._recheck(doubtful)
+                doubtful = []
+        if doubtful:
+            self._recheck(doubtful)
+
+    def report(self, at_us: int) -> VerifyReport:
+        """What was seen."""
+        tables = [day for _, day in sorted(self.tables.items())]
         behind: dict[str, int] = {}
-        for seen in found.values():
-            for store, keys in seen.behind.items():
-                behind[store] = behind.get(store, 0) + len(keys)
-        behind = {store: count for store, count in behind.items() if count}
-        unreadable = rows.unreadable if rows else []
-        verdict = DIFFER if differences or unreadable else BEHIND if behind or away else AGREE
+        for each in tables:
+            for store, count in each.behind.items():
+                behind[store] = behind.get(store, 0) + count
+        unreadable = self.rows.unreadable if self.rows else []
+        count = sum(each.differences for each in tables)
+        verdict = DIFFER if count or unreadable else BEHIND if behind or self.look.away else AGREE
         return VerifyReport(
-            at_us=0,
-            seconds=0.0,
-            recomputed=False,
+            at_us=at_us,
+            seconds=round(time.monotonic() - self.started, 3),
+            recomputed=self.recompute,
             verdict=verdict,
-            rows=sum(seen.stores["duckdb"].count for seen in found.values()),
-            tables=[_told(seen) for seen in found.values()],
-            differences=differences[:DIFFERENCES_NAMED_MAX],
-            difference_count=len(differences),
+            rows=sum(each.stores["duckdb"].count for each in tables),
+            tables=tables,
+            differences=self._told(),
+            difference_count=count,
             behind=behind,
-            away=away,
-            unreadable=unreadable[:DIFFERENCES_NAMED_MAX],
-            foreign=rows.foreign if rows else 0,
-            followers=published(self._client),
+            away=self.look.away,
+            unreadable=unreadable[: self.named_max],
+            foreign=self.rows.foreign if self.rows else 0,
+            followers=published(self.client),
+            duplicates=self.duplicates,
+            log_held_ms=round(1_000 * self.look.held_seconds_max, 3),
         )
 
+    def _told(self) -> list[Difference]:
+        """The differences, with the values of the first ones."""
+        first = self.named[:DIFFERENCES_NAMED_MAX]
+        return [*detailed(first, self.gate, self.keepers, self.client), *self.named[DIFFERENCES_NAMED_MAX:]]
 
-def _told(seen: DayLook) -> TableDay:
-    behind = {store: len(keys) for store, keys in seen.behind.items() if keys}
-    return TableDay(seen.table, seen.day, seen.stores, len(seen.differences), behind)
+    def _recheck(self, doubtful: Sequence[PartLook]) -> None:
+        time.sleep(self.recheck_seconds)
+        rows = self._hot_rows({each.part.table.name for each in doubtful}) if self.rows else None
+        look = self._look(rows)
+        for earlier in doubtful:
+            self._add(look.at(earlier.part).confirming(earlier))
+        self.look.away.update(look.away)
+
+    def _count_duplicates(self, part: Part) -> None:
+        for store, copies in self.look.duplicates(part).items():
+            name = f"{store} {part.table.name}"
+            self.duplicates[name] = self.duplicates.get(name, 0) + copies
+
+    def _add(self, seen: PartLook) -> None:
+        identity = (seen.part.table.name, seen.part.day)
+        self.tables[identity] = self.tables.get(identity, TableDay(*identity, {}, 0, {})).with_part(seen)
+        self.named += seen.differences[: max(0, self.named_max - len(self.named))]
+
+    def _hot_rows(self, names: Iterable[str]) -> HotRows:
+        rows = HotRows(self.client)
+        rows.read(names)
+        return rows
+
+    def _look(self, rows: HotRows | None) -> Look:
+        return Look(self.client, self.gate, self.keepers, rows, self.recompute)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import pyarrow
@@ -22,7 +22,7 @@ from clickhouse_connect.driver.exceptions import Error
 from results.domain.units import us_of_datetime
 from results.stores import clickhouse_plan
 from results.stores.changes import Plan
-from results.stores.clickhouse_ddl import MARKS_TABLE
+from results.stores.clickhouse_ddl import MARKS_TABLE, local_name, on_cluster
 from results.stores.clickhouse_wire import UNKNOWN_DATABASE, address_of, connected, failure_of
 from results.stores.failures import ClickHouseRefused, RowsMissing
 from results.stores.marks import Mark
@@ -147,6 +147,13 @@ class ClickHouse:
     def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a SELECT; values go in as `{name:Type}` parameters. Decimals come exact, times aware."""
         return self._ask(lambda client: _rows(client, query, parameters or {}))
+
+    def merge(self, table: Table, months: Iterable[tuple[int, int]]) -> None:
+        """Merge the partitions of these months to one part each, in which every key is there once."""
+        name = table.log_name if self._cluster is None else local_name(table.log_name)
+        for year, month in sorted(months):
+            partition = f"{year}{month:02}"
+            self.command(f"OPTIMIZE TABLE {quoted(name)}{on_cluster(self._cluster)} PARTITION {partition} FINAL")
 
     def newest(self, table: Table) -> pyarrow.Table:
         """The newest version of every row by key, in the types that DuckDB gives too. For tests and small tables."""

@@ -11,6 +11,7 @@ from `gate`, leave no transaction open, and fetch every result to its end (an op
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
@@ -21,9 +22,9 @@ from results.stores.duck_plan import migrate as migrate
 from results.stores.failures import CommitUnknown, WarehouseMissing
 from results.stores.marks import Mark
 from results.stores.rows import Entry, MalformedRow, columns_of
-from results.stores.schema import TABLES, Table, arrow_schema, column_list, quoted
+from results.stores.schema import TABLES, Table, arrow_schema, column_list, duckdb_type, quoted
 
-INCOMING = "incoming"
+INCOMING, WANTED = "incoming", "wanted"
 
 
 class Watermark(msgspec.Struct, frozen=True):
@@ -107,6 +108,29 @@ def read_between(connection: duckdb.DuckDBPyConnection, table: Table, after_seq:
     """The rows of the log with after_seq < seq <= last_seq, by seq, in the types of `arrow_schema(table)`."""
     query = _select_log(table) + " WHERE seq > $1 AND seq <= $2 ORDER BY seq"
     return _in_schema(table, connection.sql(query, params=[after_seq, last_seq]).to_arrow_table())
+
+
+def read_newest(connection: duckdb.DuckDBPyConnection, table: Table, keys: Sequence[str]) -> pyarrow.Table:
+    """The newest version of each of these keys that the log has, in the types of `arrow_schema(table)`.
+
+    The log has no index: a question reads the key column of the whole table once, however many keys it names.
+    """
+    key = quoted(table.key)
+    kind = next(duckdb_type(column) for column in table.columns if column.name == table.key)
+    connection.register(WANTED, pyarrow.table({"id": pyarrow.array(keys, pyarrow.string())}))
+    query = (
+        f"{_select_log(table)} WHERE {key} IN (SELECT CAST(id AS {kind}) FROM {WANTED}) "
+        f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY version DESC, seq DESC) = 1"
+    )
+    found = connection.sql(query).to_arrow_table()
+    connection.unregister(WANTED)
+    return _in_schema(table, found)
+
+
+def changed_days(connection: duckdb.DuckDBPyConnection, table: Table, after_seq: int) -> set[datetime.date]:
+    """The days of which a row of the table came into the log behind `after_seq`."""
+    query = f"SELECT DISTINCT day FROM {quoted(table.log_name)} WHERE seq > ?"
+    return {day for (day,) in connection.execute(query, [after_seq]).fetchall()}
 
 
 def mark_of(connection: duckdb.DuckDBPyConnection, seq: int) -> Mark:

@@ -6,6 +6,7 @@ const TICK_LATE_MS = 3_000; // the watchdog's limit: a tick is due every second
 const FEED_LATE_MS = 5_000;
 const SYNC_LATE_MS = 15_000; // a sync is due every three seconds
 const VERIFY_LATE_MS = 150_000; // a verification is due every minute
+const AUDIT_LATE_MS = 30 * 3_600_000; // an audit of all rows is due every day
 const WAIT_WORDS = { duckdb: "DuckDB", django: "the Django tables", clickhouse: "ClickHouse" };
 
 const banner = document.getElementById("banner");
@@ -61,21 +62,25 @@ export class Status {
     this.part("tick", tick ? stateOf(tickAge, TICK_LATE_MS) : "unknown", tick ? `${age(tickAge)} ago, took ${tick.duration_ms.toFixed(1)} ms` : "none yet");
     for (const name of Object.keys(WAIT_WORDS)) this.paintSync(name, sync?.[name], since);
     this.paintSweep(sync?.sweep, since);
-    this.paintVerify(sync?.verify, since);
+    this.paintVerify(sync?.verify, sync?.audit, since);
   }
 
   paintSweep(sweep, since) {
     if (!sweep || sweep.age_ms === null) return this.part("sweep", "unknown", "not swept yet");
     if (sweep.error) return this.part("sweep", "bad", "in trouble", sweep.error);
     const text = `${sweep.seen} seen = ${sweep.accepted} accepted + ${sweep.set_aside} set aside`;
-    this.part("sweep", sweep.open ? "late" : stateOf(sweep.age_ms + since, SYNC_LATE_MS), text);
+    this.part("sweep", sweep.open ? "late" : this.freshness(sweep, since, SYNC_LATE_MS), text);
   }
 
-  paintVerify(verify, since) {
+  paintVerify(verify, audit, since) {
+    const error = verify?.error ?? audit?.error;
+    if (error) return this.part("verify", "bad", error, `The stores do not agree: ${error}`);
     if (!verify || verify.age_ms === null) return this.part("verify", "unknown", "not yet");
-    const verifiedAge = verify.age_ms + since;
-    if (verify.error) return this.part("verify", "bad", verify.error);
-    this.part("verify", stateOf(verifiedAge, VERIFY_LATE_MS), `${age(verifiedAge)} ago`);
+    const audited = audit && audit.age_ms !== null ? audit.age_ms + since : null;
+    const all = audited === null ? "" : `, all rows ${age(audited)} ago`;
+    const state = this.freshness(verify, since, VERIFY_LATE_MS);
+    const overdue = state === "ok" && audited !== null && !this.isStarting(audit, since, AUDIT_LATE_MS) && audited > AUDIT_LATE_MS;
+    this.part("verify", overdue ? "late" : state, `${age(verify.age_ms + since)} ago${all}`);
   }
 
   paintFeed(feed, since) {
@@ -89,8 +94,19 @@ export class Status {
     if (!follower || follower.age_ms === null) return this.part(name, "unknown", "not synced yet");
     const followerAge = follower.age_ms + since;
     if (follower.error) return this.part(name, "bad", `away, ${follower.lag} rows wait`, follower.error);
+    if (this.isStarting(follower, since, SYNC_LATE_MS)) return this.part(name, "unknown", "starting");
     const waiting = follower.lag > 0 ? `, ${follower.lag} rows wait` : "";
     this.part(name, stateOf(followerAge, SYNC_LATE_MS), `${age(followerAge)} ago${waiting}`);
+  }
+
+  // What was last done before the desk was started is not late until its first period has passed.
+  isStarting(follower, since, limit) {
+    const up = this.snapshot.up_ms + since;
+    return follower.age_ms + since > up && up < limit;
+  }
+
+  freshness(follower, since, limit) {
+    return this.isStarting(follower, since, limit) ? "unknown" : stateOf(follower.age_ms + since, limit);
   }
 
   part(name, state, text, title = null) {

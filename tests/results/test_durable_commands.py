@@ -92,6 +92,32 @@ def test_people_are_shown_tables_and_the_verdict(portfolio: Portfolio) -> None:
     assert "corrupt trade_result" in text
 
 
+def test_what_differs_is_told_with_its_values_and_repaired_once(portfolio: Portfolio) -> None:
+    portfolio.closed(portfolio.opened(1))
+    run("sync_results")
+    damaged = TradeResult.objects.values_list("pk", flat=True)[0]
+    TradeResult.objects.filter(pk=damaged).update(symbol="OTHER")
+    status, text = run("verify_stores", "--recheck-seconds", "0")
+    assert (status, "symbol: 'OTHER' in django, 'BTCUSDT' in duckdb" in text) == (1, True)
+    assert run("verify_stores", "--recheck-seconds", "0", "--quick")[0] == 0  # the hash was left as it was
+    status, report = told("verify_stores", "--recheck-seconds", "0", "--repair")
+    assert (status, report["verdict"], report["repair"]["repaired_count"]) == (0, "agree", {"django": 1})
+    assert [each["key"] for each in report["repair"]["repaired"]] == [str(damaged)]
+    status, text = run("verify_stores", "--recheck-seconds", "0", "--repair")
+    assert (status, "rows repaired: none; not repaired: 0" in text) == (0, True)
+
+
+def test_what_cannot_be_repaired_ends_with_a_status(portfolio: Portfolio) -> None:
+    portfolio.closed(portfolio.opened(1))
+    run("sync_results")
+    damaged = TradeResult.objects.values_list("pk", flat=True)[0]
+    TradeResult.objects.filter(pk=damaged).update(version=9)
+    status, text = run("verify_stores", "--recheck-seconds", "0", "--repair")
+    assert status == 1
+    assert "is never overwritten" in text
+    assert "rows repaired: none; not repaired: 1" in text
+
+
 def test_a_desk_that_is_not_well_ends_with_a_status(portfolio: Portfolio, settings: Settings) -> None:
     trade = portfolio.closed(portfolio.opened(1))
     assert told("verify_stores", "--recheck-seconds", "0")[0] == 2  # the log has yet to take it
@@ -124,9 +150,9 @@ def test_verifying_today_sees_a_row_that_a_store_lost(portfolio: Portfolio, monk
     services.results_sync_all()
     monkeypatch.setattr(wiring, "now_us", lambda: portfolio.at_us)
     TradeResult.objects.all()[0].delete()
-    assert services.stores_verify_today().difference_count == 1
+    assert services.stores_verify_changed().difference_count == 1
     found: Any = wiring.redis_client().hget(keys.SYNC, "verify")
-    assert json.loads(found)["error"] == "1 rows differ between the stores"
+    assert json.loads(found)["error"] == "1 rows differ, most of them in trade_result (django)"
 
 
 def test_following_ends_cleanly_on_ctrl_c(portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,7 @@ def snapshot(*portfolios: dict[str, Any], **values: Any) -> dict[str, Any]:
     return {
         "seq": now_us // 1000,
         "at_us": now_us,
+        "up_ms": 60_000,
         "feed": {"name": "synthetic", "age_ms": 40, "messages_per_second": 310.2},
         "tick": {"at_us": now_us, "duration_ms": 3.1},
         "sync": dict.fromkeys(("duckdb", "django", "clickhouse"), follower),

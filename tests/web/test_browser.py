@@ -229,6 +229,39 @@ def test_alarm_and_a_follower_that_is_away_stand_in_words(desk: Desk) -> None:
     expect(page.locator("#alarms")).to_be_hidden()
 
 
+def test_when_the_stores_were_verified_and_what_differed_stands_on_the_page(desk: Desk) -> None:
+    fine = {"lag": 0, "age_ms": 12_000, "error": None}
+    audited = {**fine, "age_ms": 2 * 3_600_000}
+    desk.publish(sync={"verify": fine, "audit": audited})
+    page = desk.logged_in("/")
+    part = page.locator('[data-part="verify"]')
+    expect(part).to_have_attribute("data-state", "ok")
+    expect(part).to_contain_text(re.compile(r"Verified1\d(\.\d)? s ago, all rows 2 h 00 min ago"))
+    found = "3 rows differ, most of them in trade_result (django)"
+    for name in ("verify", "audit"):
+        desk.publish(sync={"verify": fine, "audit": audited, name: {**fine, "error": found}})
+        expect(part).to_have_attribute("data-state", "bad")
+        expect(part).to_contain_text(found)
+        desk.publish(sync={"verify": fine, "audit": audited})
+        expect(part).to_have_attribute("data-state", "ok")
+
+
+def test_what_is_old_from_before_the_start_is_calm_until_a_period_has_passed(desk: Desk) -> None:
+    old = {"lag": 0, "age_ms": 7_200_000, "error": None}
+    names = ("duckdb", "django", "clickhouse", "verify")
+    desk.publish(up_ms=2_000, sync=dict.fromkeys(names, old))
+    page = desk.logged_in("/")
+    for name in names:
+        expect(page.locator(f'[data-part="{name}"]')).to_have_attribute("data-state", "unknown")
+    expect(page.locator('[data-part="duckdb"]')).to_contain_text("starting")
+    expect(page.locator('[data-part="verify"]')).to_contain_text("2 h 00 min ago")
+    desk.publish(up_ms=200_000, sync=dict.fromkeys(names, old))
+    for name in names:
+        expect(page.locator(f'[data-part="{name}"]')).to_have_attribute("data-state", "bad")
+    desk.publish(up_ms=2_000, sync={"duckdb": {**old, "error": "disk full"}})
+    expect(page.locator('[data-part="duckdb"]')).to_have_attribute("data-state", "bad")
+
+
 def test_numbers_that_stand_still_are_dimmed_and_the_banner_says_so(desk: Desk) -> None:
     desk.publish()
     page = desk.logged_in("/")

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
+import redis
 from django.db import connections
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -11,6 +13,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from paperdesk.embedded.ports import free_port
 from paperdesk.roles import ANALYST
 from tests.web.conftest import ANONYMOUS
+from trading.stores import keys
 
 pytestmark = pytest.mark.django_db
 
@@ -26,10 +29,21 @@ def test_healthz_answers_without_asking_any_store(
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/html", "application/json", "text/plain"])
-def test_readyz_names_both_stores(client_of: ClientOf, accept: str) -> None:
+def test_readyz_names_both_stores(client_of: ClientOf, accept: str, redis_client: redis.Redis) -> None:
     answer = client_of(ANONYMOUS).get("/readyz", headers={"Accept": accept})
-    assert (answer.status_code, answer.json()) == (200, {"database": "ok", "redis": "ok"})
+    assert (answer.status_code, answer.json()) == (200, {"database": "ok", "redis": "ok", "stores": "not verified"})
     assert "no-store" in answer["Cache-Control"]
+
+
+def test_readyz_says_whether_the_stores_agreed(client_of: ClientOf, redis_client: redis.Redis) -> None:
+    def said(**errors: str | None) -> tuple[int, str]:
+        states = {name: msgspec.json.encode({"at_us": 1, "error": error}) for name, error in errors.items()}
+        redis_client.hset(keys.SYNC, mapping=states)  # type: ignore[arg-type]
+        answer = client_of(ANONYMOUS).get("/readyz")
+        return answer.status_code, answer.json()["stores"]
+
+    assert said(verify=None, audit=None) == (200, "agree")
+    assert said(audit="3 rows differ") == (200, "differ")
 
 
 def test_readyz_is_503_and_says_that_redis_is_away(client_of: ClientOf, settings: Settings) -> None:

@@ -26,11 +26,14 @@ def snapshot(
     sync: Mapping[str, Any],
     markets: Sequence[Mapping[str, Any]],
     alarms: Sequence[str],
+    up_ms: int = 0,
 ) -> dict[str, Any]:
-    """The snapshot of a tick. A portfolio that kept moving during the tick is left out: the next one shows it."""
+    """The snapshot of a tick; `up_ms` is for how long this monitor has watched. A portfolio that kept moving during the
+    tick is left out: the next one shows it."""
     return {
         "seq": sequence,
         "at_us": tick.at_us,
+        "up_ms": up_ms,
         "feed": dict(feed),
         "tick": {"at_us": tick.at_us, "duration_ms": round(tick.duration_ms, 3)},
         "sync": dict(sync),

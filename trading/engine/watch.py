@@ -25,7 +25,7 @@ from trading.stores.lease import Lease
 from trading.stores.market_store import MarketQuote, MarketStore
 from trading.stores.monitor_store import MonitorStore, SnapshotStore
 
-SYNC_SHOWN = ("duckdb", "django", "clickhouse", "sweep", "reconcile", "relay", "verify")
+SYNC_SHOWN = ("duckdb", "django", "clickhouse", "sweep", "reconcile", "relay", "verify", "audit")
 SWEEP_COUNTS = ("seen", "accepted", "set_aside", "open", "incomplete")
 
 
@@ -54,6 +54,7 @@ class Watch:
         self._desk: Desk | None = None
         self._stores: dict[str, MonitorStore] = {}
         self._monitor: Monitor | None = None
+        self._began_us: int | None = None
 
     def turn(self, record: bool = False) -> Tick | None:
         """One turn; None, and nothing was done, while another monitor holds the lease or no engine has started.
@@ -86,7 +87,10 @@ class Watch:
         unreadable = {key: error for store in self._stores.values() for key, error in store.unreadable.items()}
         markets = [market_part(name, quote, now_us) for name, quote in tick.quotes.items()]
         sentences = alarms(feed, feeds.troubles, followers, unreadable, feeds.feed_troubles)
-        return snapshot(tick, now_us // 1_000, feed, followers, markets, sentences)
+        if self._began_us is None:
+            self._began_us = now_us
+        up_ms = max(0, now_us - self._began_us) // 1_000
+        return snapshot(tick, now_us // 1_000, feed, followers, markets, sentences, up_ms)
 
     def _ready(self) -> Monitor | None:
         desk = self._desks.read()

@@ -28,6 +28,7 @@ HOLDS = "paperdesk:holds"  # hash: prefix -> why its capital keeps the portfolio
 LOSS_HOLDS = "paperdesk:holds:loss"  # hash: prefix -> why a loss of Redis's history keeps it from opening trades
 MARKET_INDEX = "paperdesk:market:index"  # set of instrument ids
 FEEDS = "paperdesk:feeds"  # hash: engine shard -> how its feed does, JSON
+AUDIT = "paperdesk:audit"  # string: the daily audit of the stores, JSON
 SYNC = "paperdesk:sync"  # hash: follower -> JSON
 SNAPSHOT = "paperdesk:snapshot"  # string: newest snapshot for the browsers, JSON
 PORTFOLIOS = "paperdesk:portfolios"  # hash: prefix -> JSON

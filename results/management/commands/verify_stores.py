@@ -1,6 +1,7 @@
 """`manage.py verify_stores`: whether Redis, DuckDB, the Django tables and ClickHouse hold the same rows.
 
-Exit status 0: all agree; 1: rows differ, and are named; 2: a store is behind, or could not be asked.
+Exit status 0: all agree; 1: rows differ, and are named; 2: a store is behind, or could not be asked. With `--repair`
+the status is that of the stores after it.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 import msgspec
+from django.core.management.base import CommandError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from paperdesk.command import DeskCommand, progress, seconds
 from results import services
+from results.pipeline.mending import RepairReport
 from results.pipeline.verify import AGREE, BEHIND, DIFFER, TableDay, VerifyReport
 from results.stores.schema import TABLES
 
 EXIT = {AGREE: 0, DIFFER: 1, BEHIND: 2}
 STORES = ("duckdb", "django", "clickhouse", "redis")
+REPAIR_TOLD = ("repaired", "repaired_count", "unrepaired", "unrepaired_count")
 COLOUR = {AGREE: "green", DIFFER: "red", BEHIND: "yellow"}
 
 
@@ -33,6 +37,12 @@ class Command(DeskCommand):
             "--table", action="append", default=[], choices=sorted(TABLES), help="one table (repeatable)"
         )
         parser.add_argument("--day", type=_day, help="one UTC day, YYYY-MM-DD")
+        depth = parser.add_mutually_exclusive_group()
+        depth.add_argument("--full", action="store_true", help="recompute every hash from the values (the default)")
+        depth.add_argument("--quick", action="store_true", help="compare the hashes that are stored beside the rows")
+        parser.add_argument(
+            "--repair", action="store_true", help="send again what differs from the log, then verify once more"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         parser.add_argument(
             "--recheck-seconds",
@@ -42,13 +52,22 @@ class Command(DeskCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with progress("comparing the stores", options["json"]):
-            report = services.stores_verify(options["table"], options["day"], options["recheck_seconds"])
+        chosen = options["table"], options["day"], options["recheck_seconds"]
+        if options["repair"] and options["quick"]:
+            raise CommandError("--repair needs every hash recomputed; leave out --quick")
+        with progress("repairing the stores" if options["repair"] else "comparing the stores", options["json"]):
+            repair = services.stores_repair(*chosen) if options["repair"] else None
+            report = repair.verified if repair else services.stores_verify(*chosen, recompute=not options["quick"])
         if options["json"]:
             told = {"ok": report.verdict == AGREE, **msgspec.to_builtins(report)}
+            if repair:
+                told["repair"] = {name: msgspec.to_builtins(getattr(repair, name)) for name in REPAIR_TOLD}
             self.stdout.write(msgspec.json.encode(told).decode())
         else:
-            _print(report, Console(file=self.stdout._out, soft_wrap=True))
+            console = Console(file=self.stdout._out, soft_wrap=True)
+            if repair:
+                _print_repair(repair, console)
+            _print(report, console)
         if EXIT[report.verdict]:
             sys.exit(EXIT[report.verdict])
 
@@ -61,20 +80,26 @@ def _day(text: str) -> datetime.date:
 
 
 def _print(report: VerifyReport, console: Console) -> None:
-    table = Table("table", "UTC day", *STORES, "", box=None)
+    table = Table("table", "UTC day", *STORES, "newest version", "", box=None)
     for row in report.tables:
         counts = [str(row.stores[store].count) if store in row.stores else "-" for store in STORES]
-        table.add_row(row.table, row.day.isoformat(), *counts, _verdict(row))
+        newest = str(row.stores["duckdb"].newest_version)
+        table.add_row(row.table, row.day.isoformat(), *counts, newest, _verdict(row))
     console.print(table)
     for each in report.differences:
         where = f"{each.table} {each.key} ({each.day})"
         console.print(f"[red]{each.kind}[/red] {where}: {escape(each.sentence)}", highlight=False)
+        for cell in each.cells:
+            told = f"  {cell.column}: {cell.here!r} in {each.store}, {cell.there!r} in {each.other}"
+            console.print(escape(told), highlight=False)
     if report.difference_count > len(report.differences):
         console.print(f"... and {report.difference_count - len(report.differences)} more")
     for sentence in (*report.unreadable, *report.away.values()):
         console.print(escape(sentence), highlight=False)
     for store, count in report.behind.items():
         console.print(f"{store} is behind: {count} rows", highlight=False)
+    for name, copies in report.duplicates.items():
+        console.print(f"{name} holds {copies} rows twice; readers see them once", highlight=False)
     if report.foreign:
         console.print(f"{report.foreign} records of other programs in Redis are not compared", highlight=False)
     console.print(
@@ -82,6 +107,15 @@ def _print(report: VerifyReport, console: Console) -> None:
         f"differ, {report.seconds:.1f} s",
         highlight=False,
     )
+
+
+def _print_repair(repair: RepairReport, console: Console) -> None:
+    for colour, verb, rows in (("green", "repaired", repair.repaired), ("red", "not repaired", repair.unrepaired)):
+        for each in rows:
+            where = f"{each.table} {each.key} in {each.store}"
+            console.print(f"[{colour}]{verb}[/] {where}: {escape(each.sentence)}", highlight=False)
+    counts = ", ".join(f"{count} in {store}" for store, count in repair.repaired_count.items()) or "none"
+    console.print(f"rows repaired: {counts}; not repaired: {repair.unrepaired_count}", highlight=False)
 
 
 def _verdict(each: TableDay) -> str:

@@ -11,12 +11,14 @@ from results.domain.tolerances import Tolerances
 from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.fingerprints import RowMark
 from results.pipeline.look import Keeper
+from results.pipeline.mending import Mending, RepairReport
 from results.pipeline.mirror import DjangoTables
 from results.pipeline.reconcile import Reconciler
+from results.pipeline.repair import Repairer
 from results.pipeline.report import SyncReport
 from results.pipeline.sync import Sync
 from results.pipeline.verify import Verifier
-from results.pipeline.verify_sources import ClickHouseRows, DjangoRows, DuckRows, Source
+from results.pipeline.verify_sources import ClickHouseRows, DjangoRows, DuckRows, Part, Source
 from results.stores.clickhouse import ClickHouse
 from results.stores.gate import Gate
 from results.stores.schema import TABLES
@@ -45,13 +47,21 @@ class Side:
 
     def verifier(self) -> Verifier:
         """A verifier over all stores."""
-        keepers = (
-            Keeper(DjangoRows(), DjangoTables()),
-            Keeper(
-                ClickHouseRows(lambda: self.clickhouse), ClickHouseTables(lambda: self.clickhouse, lambda: self.gate)
-            ),
+        return Verifier(self.client, self.gate, self.keepers(), lambda: self.now_us)
+
+    def keepers(self) -> tuple[Keeper, ...]:
+        """The stores that follow the log."""
+        follower = ClickHouseTables(lambda: self.clickhouse, lambda: self.gate)
+        return (Keeper(DjangoRows(), DjangoTables()), Keeper(ClickHouseRows(lambda: self.clickhouse), follower))
+
+    def repair(self) -> RepairReport:
+        """Send again what differs."""
+        self.settle()
+        self.now_us += 1
+        mending = Mending(
+            self.verifier(), lambda: Repairer(self.client, self.gate, self.keepers(), self.now_us), self.settle
         )
-        return Verifier(self.client, self.gate, keepers, lambda: self.now_us)
+        return mending.run([], None, 0.0)
 
     def emit(self, table: str, number: int, version: int = 1, **changes: Any) -> str:
         """Put the row of that number into the outbox; its stream id."""
@@ -60,6 +70,10 @@ class Side:
         made = row(shape, number, version, **{**texts, **changes})
         made.pop("row_hash")
         return self.add(Outbox(TABLES).entry(table, made))
+
+    def emit_row(self, table: str, row: Mapping[str, Any]) -> str:
+        """Put this canonical row into the outbox; its stream id."""
+        return self.add(Outbox(TABLES).entry(table, {name: row[name] for name in row if name != "row_hash"}))
 
     def add(self, fields: Mapping[Any, Any], stream_id: str = "*") -> str:
         """Put an entry into the outbox as it is; its stream id."""
@@ -82,7 +96,7 @@ class Side:
         """The rows of the made day in each store, by store and key, hashes recomputed."""
         with self.gate.read() as connection:
             sources: list[Source] = [DuckRows(connection), DjangoRows(), ClickHouseRows(lambda: self.clickhouse)]
-            found = {source.name: source.marks(TABLES[table], DAY, True) for source in sources}
+            found = {source.name: source.marks(Part(TABLES[table], DAY), True) for source in sources}
         return {name: {key: _bare(mark) for key, mark in marks.items()} for name, marks in found.items()}
 
     def log_length(self, table: str) -> int:

@@ -8,59 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from results.domain.outcomes import result_id_of
 from results.models import TradeResult
 from results.pipeline.comparison import Kind
-from results.pipeline.verify import VerifyReport
 from results.stores.clickhouse import ClickHouse
 from results.stores.failures import ClickHouseAway
+from tests.results.pipeline.damage import Book
 from tests.results.pipeline.made import Side
-from tests.results.pipeline.made_trades import PREFIX, Portfolio
-from trading.domain.trades import Trade
+from tests.results.pipeline.made_trades import PREFIX
 from trading.stores import keys
-
-
-class Book:
-    """Three closed trades and an open one, in every store."""
-
-    def __init__(self, side: Side) -> None:
-        self.side = side
-        self.portfolio = Portfolio(side.client)
-        self.trades = [self.portfolio.closed(self.portfolio.opened(number)) for number in (1, 2, 3)]
-        self.open_trade = self.portfolio.opened(4)
-        assert side.settle().is_level
-
-    @property
-    def trade(self) -> Trade:
-        """The trade that is tampered with."""
-        return self.trades[1]
-
-    @property
-    def result_id(self) -> str:
-        """The result that is tampered with."""
-        return result_id_of(self.trade.long_order.id)
-
-    def in_duckdb(self, statement: str, *values: Any) -> None:
-        """Change the log behind everybody's back."""
-        with self.side.gate.write() as connection:
-            connection.execute(statement, list(values)).fetchall()
-
-    def in_clickhouse(self, statement: str) -> None:
-        """Change ClickHouse behind everybody's back."""
-        client = self.side.clickhouse
-        client.rows("SELECT 1")
-        assert client._client is not None
-        client._client.command(statement, settings={"mutations_sync": 2})
-
-    def verified(self) -> VerifyReport:
-        """What the verifier says."""
-        return self.side.verifier().run()
-
-    def found(self) -> list[tuple[str, str, str, str]]:
-        """Table, store, key and kind of every difference."""
-        report = self.verified()
-        assert report.verdict == "differ"
-        return [(each.table, each.store, each.key, each.kind.value) for each in report.differences]
 
 
 @pytest.fixture
@@ -151,7 +106,7 @@ def test_entries_that_the_log_has_yet_to_take_are_behind_and_do_not_differ(book:
     book.portfolio.closed(book.open_trade)
     report = book.verified()
     assert (report.verdict, report.difference_count) == ("behind", 0)
-    assert report.behind == {"duckdb": 5}  # the trade, two results and their metrics
+    assert report.behind == {"duckdb": 7}  # the trade, two results, their metrics and fills
     book.side.settle()
     assert book.verified().verdict == "agree"
 

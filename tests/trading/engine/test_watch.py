@@ -156,7 +156,17 @@ def test_alarms_name_what_is_silent_away_or_different() -> None:
         "ClickHouse is in trouble since 12:00:01 UTC; 312 rows wait.",
         "The stores do not agree: 3 rows differ between the stores; see manage.py verify_stores.",
     ]
+    audited = alarms({"age_ms": 40}, {}, {"audit": differ}, {})
+    assert audited == ["The stores do not agree: 3 rows differ between the stores; see manage.py verify_stores."]
     assert alarms({"age_ms": 40}, {}, {"clickhouse": away | {"error": None}}, {}) == []
+
+
+def test_a_snapshot_says_for_how_long_its_monitor_has_watched(running: redis.Redis) -> None:
+    watch, _ = watch_of(running)
+    for up_ms in (0, 7_000):
+        watch._clock.move_to(NOON_US + 1_000 * up_ms)  # type: ignore[attr-defined]
+        watch.turn()
+        assert msgspec.json.decode(SnapshotStore(running).newest() or b"")["up_ms"] == up_ms
 
 
 def test_records_of_other_programs_that_were_set_aside_are_an_alarm_and_counted() -> None:
