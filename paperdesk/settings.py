@@ -244,7 +244,9 @@ CELERY_TASK_ROUTES = schedule.TASK_ROUTES
 CELERY_BEAT_SCHEDULE = schedule.BEAT_SCHEDULE
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA / "beat")  # its default is the folder that beat happens to be started in
 CELERY_TIMEZONE = "UTC"
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# No bound: an acknowledgement that fails while Redis restarts never gives its place back, and with a bound of one the
+# worker would take no task again. A solo worker takes the next one only when it is done with the last anyway.
+CELERY_WORKER_PREFETCH_MULTIPLIER = 0
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_SEND_TASK_EVENTS = False

@@ -1,0 +1,51 @@
+"""The broker's side of a worker, with the desk's own settings, when Redis is away at the wrong moment."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from kombu import Connection, Message, Queue
+
+from paperdesk.celery import app
+from tests.faults.proxy import Proxy
+
+ANSWER_SECONDS_MAX = 20
+
+
+def test_a_worker_whose_acknowledgement_was_not_taken_does_not_go_deaf() -> None:
+    """A task ends while Redis is restarting; the worker's connection is there again before it notices."""
+    server = urlsplit(settings.CELERY_BROKER_URL)
+    queue = Queue(f"test-{uuid.uuid4()}")
+    taken: list[Message] = []
+    with Proxy(server.port or 0) as proxy:
+        url = server._replace(netloc=f"127.0.0.1:{proxy.port}").geturl()
+        with Connection(url, transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS) as broker:
+            channel = broker.channel()
+            channel.basic_qos(0, app.conf.worker_prefetch_multiplier * 1, False)  # as a solo worker sets it
+            producer, bound = broker.Producer(channel), queue(channel)
+            bound.declare()
+            for number in range(2):
+                producer.publish(number, routing_key=queue.name, serializer="json")
+            with broker.Consumer(bound, channel=channel, callbacks=[lambda _, message: taken.append(message)]):
+                while not taken:
+                    broker.drain_events(timeout=ANSWER_SECONDS_MAX)
+                proxy.refuse()
+                taken[0].ack_log_error(logging.getLogger(__name__), broker.connection_errors)
+                proxy.accept()
+                assert not taken[0].acknowledged
+                assert hears(broker, taken)
+
+
+def hears(broker: Connection, taken: list[Message]) -> bool:
+    """Whether it takes the next task, or notices that its connection is lost: then a worker connects anew."""
+    try:
+        while len(taken) < 2:
+            broker.drain_events(timeout=ANSWER_SECONDS_MAX)
+    except TimeoutError:
+        return False
+    except broker.connection_errors:
+        pass
+    return True
