@@ -18,7 +18,7 @@ RUNTIME := $(VENV)/runtime.stamp
 DEVELOPMENT := $(VENV)/development.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench replay footprint lock
+.PHONY: help run test faults check bench replay footprint lock
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1@\2/p' Makefile | column -t -s @ 2>/dev/null \
@@ -30,6 +30,9 @@ run: $(RUNTIME) ## the whole desk; PORT=8000 DATA=var FEED=synthetic
 test: $(DEVELOPMENT) ## every test; ARGS="-k name"
 	@$(RUN) tests/browser.py
 	@$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+
+faults: $(DEVELOPMENT) ## a whole desk under seeded faults; ARGS="--minutes 30 --seed 7"
+	@$(RUN) -m tests.faults $(ARGS)
 
 check: $(DEVELOPMENT) ## lint, types, layers, tidiness
 	@$(RUN) -m ruff check .

@@ -1,0 +1,194 @@
+"""A run of faults against a whole desk: clients write, the plan strikes, each fault is waited out, all is compared.
+
+One fault at a time, so that each recovery is measured by itself. The plan and every number in it follow from the seed;
+what the machine makes of it does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from tests.faults.desk import Desk, DeskFailed
+from tests.faults.harm import Harm, plan
+from tests.faults.judge import Judgement
+from tests.faults.load import ROWS_PER_STEP
+from tests.faults.normal import Normal, now_us
+
+START_SECONDS_MAX = 120.0
+NORMAL_SECONDS_MAX = 120.0  # a desk that takes longer than this counts as one that did not come back
+PAUSE_SECONDS = (0.1, 0.6)  # between two faults
+DRAIN_SECONDS_MAX = 300.0
+JUDGE_SECONDS_MAX = 600.0
+API_PER_FOREIGN = 10  # rows through the API for each write of another program
+
+Say = Callable[[str], None]
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a run is to do: strike with these kinds for `seconds`, and until `kills` processes were killed, while
+    clients write about `rows_per_second`. `has_disk`: the data folder is a disk of its own."""
+
+    seed: int
+    seconds: float
+    kinds: Sequence[str]
+    kills: int = 0
+    rows_per_second: float = 300.0
+    has_disk: bool = False
+
+
+class Struck(msgspec.Struct, frozen=True):
+    """One fault of the plan as it went: when it began (seconds of the run), how many single faults it was, seconds
+    from its end until the desk was normal, and what was not normal to the last (empty: all is)."""
+
+    at: float
+    kind: str
+    target: str
+    group: str
+    count: int
+    seconds: float
+    lacking: list[str]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A whole run. `differences` and `violations` are what verify_stores and check_invariants found."""
+
+    asked: Asked
+    seconds: float
+    faults: list[Struck]
+    judgement: Judgement
+    differences: list[str]
+    violations: list[str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was lost or doubled, all stores agree, no rule is broken and the desk always came back."""
+        wrong = self.judgement.findings or self.judgement.unanswered or self.differences or self.violations
+        return not wrong and not any(each.lacking for each in self.faults)
+
+    def count(self, group: str) -> int:
+        """How many single faults there were of a group."""
+        return sum(each.count for each in self.faults if each.group == group)
+
+
+def run(folder: Path, asked: Asked, say: Say) -> Outcome:
+    """Start a desk in the folder, strike it and compare. Raises DeskFailed."""
+    lists = folder / "lists"
+    lists.mkdir(parents=True)
+    began = time.monotonic()
+    with Desk(folder, asked.has_disk) as desk:
+        normal = Normal(desk.redis, desk.address)
+        _, lacking = normal.wait(now_us(), START_SECONDS_MAX)
+        if lacking:
+            raise DeskFailed(f"the desk is not normal before the first fault: {'; '.join(lacking)}")
+        say("the desk is up")
+        with clients(desk, lists, asked):
+            struck = strike(desk, normal, asked, say)
+        say("the clients have ended; the stores catch up")
+        normal.wait(now_us(), NORMAL_SECONDS_MAX)
+        desk.stop()
+        desk.manage("sync_results", "--json", timeout=DRAIN_SECONDS_MAX)
+        say("comparing the lists with the stores")
+        return Outcome(
+            asked=asked,
+            seconds=round(time.monotonic() - began, 1),
+            faults=struck,
+            judgement=judgement_of(desk, lists),
+            differences=differences_of(desk),
+            violations=violations_of(desk),
+        )
+
+
+def strike(desk: Desk, normal: Normal, asked: Asked, say: Say) -> list[Struck]:
+    """Follow the plan."""
+    chance = random.Random(asked.seed)
+    struck: list[Struck] = []
+    began = time.monotonic()
+    for harm in plan(chance, asked.kinds):
+        at = time.monotonic() - began
+        if at > asked.seconds and sum(each.group == "kill" for each in struck) >= asked.kills:
+            break
+        struck.append(one(desk, normal, harm, at, random.Random(chance.random())))
+        each = struck[-1]
+        what = f"{each.kind} {each.target}" + (f" ({each.count})" if each.count != 1 else "")
+        how = f"normal after {each.seconds:4.1f} s" if not each.lacking else f"NOT NORMAL: {'; '.join(each.lacking)}"
+        say(f"{at:6.1f} s  {what:<28} {how}")
+        time.sleep(chance.uniform(*PAUSE_SECONDS))
+    return struck
+
+
+def one(desk: Desk, normal: Normal, harm: Harm, at: float, chance: random.Random) -> Struck:
+    """One fault, and the wait for what follows."""
+    count = harm.do(desk, chance)
+    seconds, lacking = normal.wait(now_us(), NORMAL_SECONDS_MAX)
+    return Struck(round(at, 1), harm.kind, harm.target, harm.group, count, round(seconds, 2), lacking)
+
+
+@contextlib.contextmanager
+def clients(desk: Desk, lists: Path, asked: Asked) -> Iterator[None]:
+    """The clients at work; at the end each finishes what it has begun."""
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        paces = {"api": asked.rows_per_second / ROWS_PER_STEP, "foreign": asked.rows_per_second / API_PER_FOREIGN}
+        for role, pace in paces.items():
+            words = [role, str(lists / f"{role}.jsonl"), str(asked.seed), str(pace)]
+            command = [sys.executable, "-m", "tests.faults.load", *words]
+            running.append(desk.beside(command, role))
+        yield
+        for client in running:
+            client.send_signal(signal.SIGTERM)
+        for client in running:
+            client.wait(NORMAL_SECONDS_MAX)
+    finally:
+        for client in running:
+            client.kill()
+            client.wait()
+
+
+def judgement_of(desk: Desk, lists: Path) -> Judgement:
+    """The clients' lists against the stores."""
+    done = desk.python("-m", "tests.faults.judge", str(lists), timeout=JUDGE_SECONDS_MAX)
+    if done.returncode:
+        raise RuntimeError(f"the judge failed: {done.stderr[-2000:]}")
+    return msgspec.json.decode(done.stdout, type=Judgement)
+
+
+def differences_of(desk: Desk) -> list[str]:
+    """What verify_stores says, if not that all agree."""
+    done = desk.manage("verify_stores", "--json", timeout=JUDGE_SECONDS_MAX)
+    if done.returncode == 0:
+        return []
+    if not done.stdout:
+        return [done.stderr[-1000:]]
+    told = msgspec.json.decode(done.stdout)
+    found = [f"{each['kind']} {each['table']} {each['key']}: {each['sentence']}" for each in told["differences"]]
+    return [*found, *told["unreadable"], *told["away"].values(), f"{told['verdict']}, behind: {told['behind']}"]
+
+
+def violations_of(desk: Desk) -> list[str]:
+    """What check_invariants says."""
+    done = desk.manage("check_invariants", "--json", timeout=JUDGE_SECONDS_MAX)
+    if done.returncode == 0:
+        return []
+    if not done.stdout:
+        return [done.stderr[-1000:]]
+    return [
+        f"{each['rule']} {each['key']}: {each['sentence']}" for each in msgspec.json.decode(done.stdout)["violations"]
+    ]
+
+
+def kinds_of(faults: Sequence[Struck]) -> dict[str, int]:
+    """Single faults by kind and target."""
+    counted: Counter[str] = Counter()
+    for each in faults:
+        counted[each.kind] += each.count
+    return dict(counted)
