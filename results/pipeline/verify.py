@@ -174,11 +174,11 @@ class _Run:
         self.look = self._look(self.rows)
         self.tables: dict[tuple[str, datetime.date], TableDay] = {}
         self.named: list[Difference] = []
+        self.doubtful: list[PartLook] = []
         self.duplicates: dict[str, int] = {}
 
     def see(self, parts: Iterable[Part]) -> None:
-        """Look at the parts."""
-        doubtful: list[PartLook] = []
+        """Look at the parts; what is in doubt is looked at once more when it is much, or at the end."""
         for part in parts:
             if self.recompute:
                 self._count_duplicates(part)
@@ -186,15 +186,14 @@ class _Run:
             if seen.is_clean:
                 self._add(seen)
                 continue
-            doubtful.append(seen)
-            if sum(each.doubts for each in doubtful) > DOUBTS_MAX:
-                self._recheck(doubtful)
-                doubtful = []
-        if doubtful:
-            self._recheck(doubtful)
+            self.doubtful.append(seen)
+            if sum(each.doubts for each in self.doubtful) > DOUBTS_MAX:
+                self._recheck()
 
     def report(self, at_us: int) -> VerifyReport:
-        """What was seen."""
+        """What was seen, once everything in doubt was looked at twice."""
+        if self.doubtful:
+            self._recheck()
         tables = [day for _, day in sorted(self.tables.items())]
         behind: dict[str, int] = {}
         for each in tables:
@@ -226,7 +225,8 @@ class _Run:
         first = self.named[:DIFFERENCES_NAMED_MAX]
         return [*detailed(first, self.gate, self.keepers, self.client), *self.named[DIFFERENCES_NAMED_MAX:]]
 
-    def _recheck(self, doubtful: Sequence[PartLook]) -> None:
+    def _recheck(self) -> None:
+        doubtful, self.doubtful = self.doubtful, []
         time.sleep(self.recheck_seconds)
         rows = self._hot_rows({each.part.table.name for each in doubtful}) if self.rows else None
         look = self._look(rows)

@@ -80,11 +80,10 @@ def _day(text: str) -> datetime.date:
 
 
 def _print(report: VerifyReport, console: Console) -> None:
-    table = Table("table", "UTC day", *STORES, "newest version", "", box=None)
+    table = Table("table", "UTC day", *STORES, "", box=None)
     for row in report.tables:
         counts = [str(row.stores[store].count) if store in row.stores else "-" for store in STORES]
-        newest = str(row.stores["duckdb"].newest_version)
-        table.add_row(row.table, row.day.isoformat(), *counts, newest, _verdict(row))
+        table.add_row(row.table, row.day.isoformat(), *counts, _verdict(row))
     console.print(table)
     for each in report.differences:
         where = f"{each.table} {each.key} ({each.day})"
