@@ -22,6 +22,7 @@ django.setup()
 
 from bench import (  # noqa: E402
     contention,
+    followers,
     foreign_writers,
     history,
     log_append,
@@ -40,6 +41,8 @@ BENCHMARKS = {
     "recording": lambda options: recording.run(options.turns),
     "log": lambda options: log_append.run(options.turns),
     "big-log": lambda options: log_append.run_big(options.turns),
+    "clickhouse": lambda options: followers.run_clickhouse(options.turns),
+    "django": lambda options: followers.run_django(options.turns),
     "foreign": lambda options: foreign_writers.run(options.turns),
     "memory": lambda options: memory.run(options.minutes),
 }

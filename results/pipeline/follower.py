@@ -23,6 +23,10 @@ class Follower(Protocol):
     def failures(self) -> tuple[type[Exception], ...]:
         """The errors that mean that it is in trouble, and not that the pipeline is."""
 
+    @property
+    def seqs_per_slice(self) -> int:
+        """How much of the log it takes at once."""
+
     def marks(self) -> Sequence[Mark]:
         """How far it is, by its own account."""
 

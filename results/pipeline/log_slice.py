@@ -3,7 +3,7 @@ later writes the same batch again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 import msgspec
@@ -11,9 +11,9 @@ import pyarrow
 
 from results.stores import duck
 from results.stores.marks import Mark
-from results.stores.schema import TABLES
 
 SEQS_PER_SLICE = 2_000  # a read of some 10 ms, a write of some 100 ms in SQLite
+NO_SIZES: Mapping[str, int] = {}
 
 
 class LogSlice(msgspec.Struct, frozen=True):
@@ -30,31 +30,38 @@ class LogSlice(msgspec.Struct, frozen=True):
 
 
 def next_slices(
-    connection: duckdb.DuckDBPyConnection, marks: Mapping[str, Sequence[Mark]]
+    connection: duckdb.DuckDBPyConnection, marks: Mapping[str, Sequence[Mark]], sizes: Mapping[str, int] = NO_SIZES
 ) -> dict[str, LogSlice | None]:
-    """By follower's name what it has to write next, or None when it has everything.
+    """By follower's name what it has to write next, or None when it has everything; `sizes` has by name how many seqs
+    a slice may span.
 
     Followers that stand at the same place, as they mostly do, share one slice.
     """
     head = duck.head(connection)
     resumed: dict[tuple[Mark, ...], int] = {}
-    slices: dict[int, LogSlice | None] = {}
+    slices: dict[tuple[int, int], LogSlice | None] = {}
     found: dict[str, LogSlice | None] = {}
     for name, given in marks.items():
         identity = tuple(given)
         if identity not in resumed:
             resumed[identity] = duck.resume(connection, given)
         after_seq = resumed[identity]
-        if after_seq not in slices:
-            slices[after_seq] = _slice_after(connection, after_seq, head)
-        found[name] = slices[after_seq]
+        ends = after_seq, min(head, after_seq + sizes.get(name, SEQS_PER_SLICE))
+        if ends not in slices:
+            slices[ends] = _slice_between(connection, *ends)
+        found[name] = slices[ends]
     return found
 
 
-def _slice_after(connection: duckdb.DuckDBPyConnection, after_seq: int, head: int) -> LogSlice | None:
-    if after_seq >= head:
+def _slice_between(connection: duckdb.DuckDBPyConnection, after_seq: int, last_seq: int) -> LogSlice | None:
+    if after_seq >= last_seq:
         return None
-    last_seq = min(head, after_seq + SEQS_PER_SLICE)
-    tables = {name: duck.read_between(connection, table, after_seq, last_seq) for name, table in TABLES.items()}
-    filled = {name: rows for name, rows in tables.items() if rows.num_rows}
-    return LogSlice(after_seq, duck.mark_of(connection, last_seq), filled)
+    tables = duck.tables_between(connection, after_seq, last_seq)
+    rows = {table.name: duck.read_between(connection, table, after_seq, last_seq) for table in tables}
+    return LogSlice(after_seq, _mark(rows.values(), last_seq) or duck.mark_of(connection, last_seq), rows)
+
+
+def _mark(tables: Iterable[pyarrow.Table], last_seq: int) -> Mark | None:
+    """The mark that the last of the rows makes; None without rows."""
+    ends = [[rows[name][-1].as_py() for name in ("seq", "stream_id", "row_hash")] for rows in tables]
+    return Mark(last_seq, "/".join(map(str, max(ends)))) if ends else None

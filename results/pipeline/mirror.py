@@ -17,7 +17,7 @@ from django.db import DatabaseError, models, transaction
 from results.domain.units import datetime_of
 from results.models import FollowerWatermark
 from results.pipeline.canonical_rows import Row, rows_of_arrow
-from results.pipeline.log_slice import LogSlice
+from results.pipeline.log_slice import SEQS_PER_SLICE, LogSlice
 from results.stores.marks import Mark
 from results.stores.schema import LOG_COLUMNS, TABLES, Table
 
@@ -28,6 +28,7 @@ class DjangoTables:
     """The follower `django`. It never writes a table that is born in Django: that one has its rows already."""
 
     name = "django"
+    seqs_per_slice = SEQS_PER_SLICE
     failures = (DatabaseError, ValidationError, ArithmeticError, ValueError, TypeError)
 
     def marks(self) -> list[Mark]:
@@ -79,7 +80,7 @@ def _upsert(table: Table, rows: Sequence[Row]) -> int:
     versions = {str(key): version for key, version in stored}
     fresh = [row for key, row in newest.items() if row["version"] >= versions.get(key, row["version"])]
     model._default_manager.bulk_create(
-        [model(**_fields(table, row)) for row in fresh],
+        [model(**fields_of(table, row)) for row in fresh],
         batch_size=ROWS_PER_STATEMENT,
         update_conflicts=True,
         unique_fields=[table.key],
@@ -88,7 +89,8 @@ def _upsert(table: Table, rows: Sequence[Row]) -> int:
     return len(fresh)
 
 
-def _fields(table: Table, row: Row) -> dict[str, Any]:
+def fields_of(table: Table, row: Row) -> dict[str, Any]:
+    """A row of the log as the fields of its model."""
     kinds = {column.name: column.kind for column in (*table.columns, *LOG_COLUMNS)}
     return {
         name: datetime_of(value) if value is not None and kinds[name] == "time" else value

@@ -221,7 +221,7 @@ class _Turn:
         try:
             with sync.gate.write() as connection:
                 written = self._append(connection)
-                slices = next_slices(connection, marks)
+                slices = next_slices(connection, marks, {each.name: each.seqs_per_slice for each in sync.followers})
         except DUCKDB_FAILURES as error:
             self.errors[DUCKDB] = _sentence(error)
             return {}

@@ -173,10 +173,10 @@ class ClickHouse:
 
     def _missing_keys(self, table: Table, rows: pyarrow.Table) -> int:
         """How many keys of the batch ClickHouse lacks, at their version of the batch or a newer one."""
+        if self._keys_of_batch(table, rows) == pyarrow.compute.count_distinct(rows[table.key]).as_py():
+            return 0
         newest = rows.group_by(table.key).aggregate([("version", "max")])
         wanted = dict(zip(newest[table.key].to_pylist(), newest["version_max"].to_pylist(), strict=True))
-        if self._keys_of_batch(table, rows) == len(wanted):
-            return 0
         found = dict(self._versions(table, list(wanted)))
         return sum(found.get(key, -1) < version for key, version in wanted.items())
 

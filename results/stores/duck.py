@@ -25,6 +25,7 @@ from results.stores.rows import Entry, MalformedRow, columns_of
 from results.stores.schema import TABLES, Table, arrow_schema, column_list, duckdb_type, quoted
 
 INCOMING, WANTED = "incoming", "wanted"
+ROWS_OF_MARKS = "SELECT seq, seq || '/' || stream_id || '/' || row_hash FROM {log}"
 
 
 class Watermark(msgspec.Struct, frozen=True):
@@ -133,25 +134,39 @@ def changed_days(connection: duckdb.DuckDBPyConnection, table: Table, after_seq:
     return {day for (day,) in connection.execute(query, [after_seq]).fetchall()}
 
 
+def tables_between(connection: duckdb.DuckDBPyConnection, after_seq: int, last_seq: int) -> list[Table]:
+    """The tables of which the log has rows with after_seq < seq <= last_seq."""
+    has_rows = "SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {log} WHERE seq > $1 AND seq <= $2)"
+    found = connection.execute(_of_all_logs(has_rows), [after_seq, last_seq]).fetchall()
+    return [TABLES[name] for (name,) in found]
+
+
 def mark_of(connection: duckdb.DuckDBPyConnection, seq: int) -> Mark:
     """The mark of a follower that has everything up to `seq`."""
-    last: tuple[int, str] = (0, "")
-    for table in TABLES.values():
-        query = (
-            f"SELECT seq, seq || '/' || stream_id || '/' || row_hash FROM {quoted(table.log_name)} "
-            f"WHERE seq = (SELECT max(seq) FROM {quoted(table.log_name)} WHERE seq <= ?)"
-        )
-        last = max([last, *connection.execute(query, [seq]).fetchall()])
-    return Mark(seq, last[1])
+    last = ROWS_OF_MARKS + " WHERE seq = (SELECT max(seq) FROM {log} WHERE seq <= $1)"
+    return Mark(seq, max(connection.execute(_of_all_logs(last), [seq]).fetchall(), default=(0, ""))[1])
 
 
 def resume(connection: duckdb.DuckDBPyConnection, marks: Iterable[Mark]) -> int:
     """The seq after which a follower with these marks goes on: that of the newest which this log bears out, or 0."""
     top = head(connection)
     for mark in sorted(marks, key=lambda mark: mark.seq, reverse=True):
-        if mark.seq <= top and mark_of(connection, mark.seq) == mark:
+        if mark.seq <= top and _bears_out(connection, mark):
             return mark.seq
     return 0
+
+
+def _bears_out(connection: duckdb.DuckDBPyConnection, mark: Mark) -> bool:
+    """Whether this is its mark: what `mark_of` says, without a look at anything before the row that the mark names."""
+    if not mark.row:
+        return mark_of(connection, mark.seq) == mark
+    between = ROWS_OF_MARKS + " WHERE seq >= $1 AND seq <= $2"
+    found = connection.execute(_of_all_logs(between), [int(mark.row.partition("/")[0]), mark.seq]).fetchall()
+    return max(found, default=(0, ""))[1] == mark.row
+
+
+def _of_all_logs(query: str) -> str:
+    return " UNION ALL ".join(query.format(name=table.name, log=quoted(table.log_name)) for table in TABLES.values())
 
 
 def _is_after(stream_id: str, mark: Watermark, epoch: str) -> bool:
