@@ -3,7 +3,9 @@ the same with 20 million rows in the table.
 
 Ours is what a sync does: it opens the file, appends four batches of 2,000 entries, closes the file, and begins again,
 until it is level with the stream. Every row's hash, version and fit is checked, dead letters are looked for, and the
-watermark moves with the rows. The bare one keeps its file open, and checks, numbers and remembers nothing.
+watermark moves with the rows. The bare one keeps its file open, and checks, numbers and remembers nothing. Its rate
+against the one that is promised is by processor seconds of this process and Redis together, one after the other: what
+an idle machine does at least.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import redis
 
 from bench.made_results import entries_of, made_results
 from bench.measure import Ratio, ratio_of, seconds_of_both
+from bench.processor import processor_seconds
 from paperdesk.embedded.redis_server import running_redis
 from results.pipeline.entries import DeadLetterBox
 from results.pipeline.log_writer import LogWriter
@@ -52,23 +55,18 @@ def run(turns: int) -> list[Ratio]:
     """Two ratios of rates, in rows a second: against the bare append, and against the least that is promised."""
     with tempfile.TemporaryDirectory() as folder, running_redis(Path(folder) / "redis") as url:
         client = filled(url)
-        pairs = []
+        pairs, shares = [], []
         for turn in range(turns + 1):
             ours, bare = Log(Path(folder) / f"ours-{turn}", client), Log(Path(folder) / f"bare-{turn}", client)
             pairs.append(rates(ours.drain, bare.append_barely, turn))
-    name = "Redis to DuckDB"
+            again = Log(Path(folder) / f"again-{turn}", client)
+            shares.append((ENTRIES / processor_seconds(client, again.drain), ROWS_PER_SECOND_MIN))
     words = f"{ENTRIES:,} results and metrics, checked and committed"
+    against = "XREAD to Arrow to DuckDB, committed"
+    rate = ("Redis to DuckDB, by the processor", words, "what is promised")
     return [
-        ratio_of(name, words, "XREAD to Arrow to DuckDB, committed", pairs[1:], 0.6, at_least=True, unit="rows/s"),
-        ratio_of(
-            f"{name}, rate",
-            words,
-            "what is promised",
-            [(ours, ROWS_PER_SECOND_MIN) for ours, _ in pairs[1:]],
-            1.0,
-            at_least=True,
-            unit="rows/s",
-        ),
+        ratio_of("Redis to DuckDB", words, against, pairs[1:], 0.6, at_least=True, unit="rows/s"),
+        ratio_of(*rate, shares[1:], 1.0, at_least=True, unit="rows/s"),
     ]
 
 
