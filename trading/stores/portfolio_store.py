@@ -55,13 +55,14 @@ class PortfolioStore:
         self._runner = StepRunner(client)
         self._held = Held()
         self._floors: Floors = NO_FLOORS
+        self._lifts: dict[str, int] = {}  # trade id -> by how much its versions lie above the engine's
 
     def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
         """The portfolio's state (None: there is none yet) and its open trades by id, those of other programs too
         (`origin` "foreign"), all of one instant. What cannot be read is in `unreadable` by key. Raises WireError for
         the state, StepConflict if the portfolio moves on again and again while it is read."""
         with answering(f"reading portfolio {self.keys.prefix}"):
-            self._floors = floors_of(self._client)
+            self._floors, self._lifts = floors_of(self._client), {}
             for _ in range(READS_MAX):
                 self._read()
                 if raw_of(self._client, self.keys.state) == self._held.state_raw:
@@ -113,14 +114,16 @@ class PortfolioStore:
         return self._run(build)
 
     def _lifted(self, transition: Transition) -> Transition:
-        """The transition, its trades at versions above those that they have and that durable stores may have."""
-        trades = []
-        for trade in transition.trades:
-            held = self._held.trades.get(trade.id)
-            after = held.trade.version + 1 if held else 1
-            version = self._floors.above(PAPER_TRADE, max(trade.version, after))
-            trades.append(msgspec.structs.replace(trade, version=version))
-        return msgspec.structs.replace(transition, trades=tuple(trades))
+        return msgspec.structs.replace(transition, trades=tuple(map(self._lifted_trade, transition.trades)))
+
+    def _lifted_trade(self, trade: Trade) -> Trade:
+        """The trade at a version above all that durable stores may have; the engine goes on counting from its own."""
+        known = trade.version + self._lifts.get(trade.id, 0)
+        version = self._floors.above(PAPER_TRADE, known)
+        if version == trade.version:
+            return trade
+        self._lifts[trade.id] = version - trade.version
+        return msgspec.structs.replace(trade, version=version)
 
     def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
         """Writes open trades whose queue progress moved, and `progress` (JSON), in one step without outbox entries.

@@ -360,3 +360,22 @@ def test_a_result_that_says_the_same_again_is_no_new_version_and_another_figure_
     assert fields[b"note"] == b"by another program" and b"pnl" not in fields
     assert fields[b"day"] == b"2024-08-08", "the day of the first version stays"
     assert [row["version"] for _, row in rows_of(redis_client)] == [1, 2]
+
+
+def test_after_a_loss_trades_go_on_above_what_is_durable_also_when_a_commit_is_repeated(redis_client: Any) -> None:
+    """An engine that was running keeps counting from its own versions; the floor is 10."""
+    store = PortfolioStore(redis_client, "strategy", made.OUTBOX)
+    store.create(made.state_of())
+    trade = msgspec.structs.replace(made.active_trade(), version=3)
+    opening = Transition(operation_id="open", at_us=1, state=made.state_of(trade), trades=(trade,))
+    store.commit(opening)
+    redis_client.set(keys.VERSION_FLOORS, b'{"paper_trade":10}')
+    versions = []
+    for version in (4, 5):
+        moved = msgspec.structs.replace(trade, version=version, funding_long_usd=Decimal(version))
+        transition = Transition(operation_id=f"{version}", at_us=1, trades=(moved,))
+        assert store.commit(transition) == store.commit(transition)  # whoever did not hear the answer asks again
+        versions.append(wire.decode_trade(redis_client.get(OF.active_trade(trade.id)), "", "strategy").version)
+    assert versions == [11, 12]
+    store.checkpoint([moved], {})
+    assert store.load()[1][trade.id].version == 12
