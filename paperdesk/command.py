@@ -8,6 +8,7 @@ as one sentence.
 """
 
 import contextlib
+import datetime
 import math
 import sys
 from argparse import ArgumentTypeError
@@ -50,6 +51,14 @@ def port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= PORT_MAX:
         raise ArgumentTypeError(f"{text!r} is not a port from 1 to {PORT_MAX}")
     return int(text)
+
+
+def day(text: str) -> datetime.date:
+    """An argument that is a UTC day."""
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a day like 2024-08-08") from None
 
 
 def seconds(text: str) -> float:

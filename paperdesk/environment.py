@@ -27,6 +27,7 @@ KNOWN = frozenset({
     "DATABASE_URL", "REDIS_URL", "CLICKHOUSE_URL", "CLICKHOUSE_CLUSTER", "DUCKDB_PATH",
     "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS",
     "PAPERDESK_DATA", "PAPERDESK_FEED", "PAPERDESK_MARKET_DATA", "PAPERDESK_LOG", "PAPERDESK_METRICS_TOKEN",
+    "PAPERDESK_RETAIN_HOURS", "PAPERDESK_HOT_HASHES_MAX", "PAPERDESK_ARCHIVE_DAYS",
 })  # fmt: skip
 
 BY_VARIABLE = "environment variable"
@@ -78,6 +79,13 @@ class Environment:
         if word not in TRUE_WORDS | FALSE_WORDS:
             raise ConfigurationError(f"{name} is {word!r}; it must be one of 1, 0, true, false, yes, no, on, off")
         return word in TRUE_WORDS
+
+    def number(self, name: str, default: int) -> int:
+        """Return a setting that is a whole number, 0 or more. Raises ConfigurationError when it is none."""
+        text = self.text(name, str(default))
+        if not text.isdecimal():
+            raise ConfigurationError(f"{name} is {text!r}; it must be a whole number, 0 or more")
+        return int(text)
 
     def words(self, name: str, default: str = "") -> list[str]:
         """Return a comma-separated setting as a list."""

@@ -6,6 +6,7 @@ MONITOR_SECONDS = 1.0
 SYNC_SECONDS = 3.0
 VERIFY_SECONDS = 60.0
 AUDIT_SECONDS = 5.0  # a slice of 0.2 s each, until today's audit is done; then one GET
+RETAIN_SECONDS = 10.0  # some round trips when nothing is due; else 2 s at most
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "monitor-tick": {
@@ -27,6 +28,11 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "results.tasks.audit",
         "schedule": AUDIT_SECONDS,
         "options": {"expires": AUDIT_SECONDS},
+    },
+    "results-retain": {
+        "task": "results.tasks.retain",
+        "schedule": RETAIN_SECONDS,
+        "options": {"expires": RETAIN_SECONDS},
     },
 }
 

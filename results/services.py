@@ -5,16 +5,22 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import msgspec
 
 from results import wiring
 from results.domain.units import day_of
 from results.pipeline.audit import AuditPass
 from results.pipeline.check import CheckReport, check_invariants
+from results.pipeline.export import Exported, Say, export_table
 from results.pipeline.invariants import Violation
 from results.pipeline.log_writer import Progress
 from results.pipeline.mending import Mending, RepairReport
 from results.pipeline.rebuild import Rebuild
 from results.pipeline.report import SyncReport
+from results.pipeline.retention import Retained, Retention
 from results.pipeline.sync import Sync, no_progress
 from results.pipeline.verified import (
     AUDITED,
@@ -26,12 +32,15 @@ from results.pipeline.verified import (
     verified,
 )
 from results.pipeline.verify import VerifyReport
+from results.stores.schema import TABLES
+from trading.stores import keys
 from trading.stores.connection import answering
 from trading.stores.holds import Holds
 
 TURN_SECONDS_MAX = 2.0  # the next turn of the beat is due after 3 s
 DRAIN_SECONDS_MAX = 600.0
 RECHECK_SECONDS = 4.0  # a running desk's sync has its turn meanwhile
+RETENTION = "retention"  # beside the followers in `paperdesk:sync`
 
 
 def results_sync(progress: Progress = no_progress, sync: Sync | None = None) -> SyncReport:
@@ -125,6 +134,39 @@ def stores_audit() -> AuditPass | None:
             client = wiring.redis_client()
             publish_verified(client, AUDITED, state_of_pass(done, verified(client, AUDITED)))
     return done
+
+
+def results_retain(retention: Retention | None = None) -> Retained:
+    """Remove result hashes, and closed trades if the settings ask for it, from Redis that every durable store has, and
+    publish what was done in `paperdesk:sync`.
+
+    Raises RedisAway; StoreError, naming the store, while one is away: nothing is removed then.
+    """
+    with answering("retention"):
+        at_us = wiring.now_us()
+        retained = (retention or wiring.retention()).once(at_us)
+        if archive := wiring.trade_archive():
+            archived, stay = archive.once(at_us)
+            retained = msgspec.structs.replace(retained, archived_trades=archived, staying_trades=stay)
+        wiring.redis_client().hset(keys.SYNC, RETENTION, msgspec.json.encode(retained))
+    return retained
+
+
+def results_retained() -> Retained | None:
+    """What the last run of the retention did; None before the first. Raises RedisAway."""
+    with answering("a look at the retention"):
+        raw = cast("bytes | None", wiring.redis_client().hget(keys.SYNC, RETENTION))
+    return None if raw is None else msgspec.json.decode(raw, type=Retained)
+
+
+def table_export(
+    table: str, days: tuple[datetime.date, datetime.date], file_format: str, target: Path, say: Say
+) -> Exported:
+    """Write the newest version of each row of a durable table, first seen on these UTC days, both included, as a file.
+
+    Raises ExportRefused, WarehouseMissing, WarehouseBusy, KeyError for an unknown table.
+    """
+    return export_table(wiring.gate(), TABLES[table], days, file_format, target, say)
 
 
 def invariants_report() -> CheckReport:

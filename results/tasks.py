@@ -61,3 +61,14 @@ def audit() -> None:
         log.info("stores audited", **rows, differ=done.difference_count)
         for sentence in done.sentences:
             log.error("stores differ", sentence=sentence)
+
+
+@shared_task(name="results.tasks.retain")
+def retain() -> None:
+    """Remove result hashes that every durable store has from Redis."""
+    from results import services
+
+    try:
+        services.results_retain()
+    except (PaperDeskError, DatabaseError) as error:
+        log.warning("retention waits", error=str(error))

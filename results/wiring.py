@@ -16,11 +16,14 @@ from paperdesk.checks import fsync_sentence
 from results.domain.tolerances import Tolerances
 from results.pipeline.audit import Audit
 from results.pipeline.clickhouse_tables import ClickHouseTables
+from results.pipeline.confirmed import ConfirmedRows
 from results.pipeline.look import Keeper
 from results.pipeline.mirror import DjangoTables
 from results.pipeline.reconcile import Reconciler
 from results.pipeline.repair import Repairer
+from results.pipeline.retention import Limits, Retention
 from results.pipeline.sync import Sync
+from results.pipeline.trade_archive import TradeArchive
 from results.pipeline.verify import Verifier
 from results.pipeline.verify_sources import ClickHouseRows, DjangoRows
 from results.stores.clickhouse import ClickHouse
@@ -28,6 +31,7 @@ from results.stores.failures import ClickHouseAway
 from results.stores.gate import Gate
 from trading.wiring import redis_client
 
+HOUR_US = 3_600_000_000
 logger = structlog.get_logger(__name__)
 
 
@@ -53,15 +57,16 @@ def clickhouse() -> ClickHouse:
 @cache
 def sync() -> Sync:
     """The pipeline of this process, on the wall clock. Its log begins with how safe Redis is."""
+    made = new_sync(now_us)
     logger.info("redis", fsync=fsync_sentence(settings.REDIS_URL))
-    return new_sync(now_us)
+    return made
 
 
 def new_sync(clock_us: Callable[[], int]) -> Sync:
     """A pipeline that remembers nothing yet; `clock_us` is its clock, microseconds UTC."""
     client = redis_client()
     followers = [keeper.follower for keeper in keepers()]
-    return Sync(client, gate(), followers, Reconciler(client, Tolerances()), clock_us)
+    return Sync(client, gate(), followers, Reconciler(client, Tolerances(), gate()), clock_us)
 
 
 @cache
@@ -71,6 +76,26 @@ def keepers() -> tuple[Keeper, ...]:
         Keeper(DjangoRows(), DjangoTables()),
         Keeper(ClickHouseRows(clickhouse), ClickHouseTables(clickhouse, gate)),
     )
+
+
+@cache
+def retention() -> Retention:
+    """What removes result hashes from Redis, within the limits of the settings."""
+    limits = Limits(settings.RETAIN_HOURS * HOUR_US, settings.HOT_HASHES_MAX)
+    return Retention(redis_client(), confirmed_rows(), limits)
+
+
+@cache
+def trade_archive() -> TradeArchive | None:
+    """What moves closed trades out of Redis; None unless the settings ask for it."""
+    if not settings.ARCHIVE_DAYS:
+        return None
+    return TradeArchive(redis_client(), confirmed_rows(), settings.ARCHIVE_DAYS * 24 * HOUR_US)
+
+
+def confirmed_rows() -> ConfirmedRows:
+    """Asks every durable store for rows."""
+    return ConfirmedRows(gate(), [keeper.follower for keeper in keepers()], clickhouse)
 
 
 @cache

@@ -25,12 +25,13 @@ from paperdesk.archive.container import Manifest, pack, refuse_target, staging
 from paperdesk.archive.database import copy_database
 from paperdesk.archive.hold import held
 from paperdesk.archive.hot import copy_redis
-from results.pipeline.log_copy import copy_log
+from results.pipeline.log_copy import CopiedLog, LogChanged, copy_log
 from results.pipeline.stream import OutboxStream
 from results.stores.gate import Gate
 from trading.stores.connection import answering
 
 PASSWORDS = "passwords.txt"
+LOG_TRIES = 3
 Say = Callable[[str], None]
 
 
@@ -45,7 +46,7 @@ def make_backup(client: Redis, gate: Gate, target: Path, say: Say) -> Manifest:
         with held(client) as check_held:
             say("copying the Django database")
             database = copy_database(folder / "database")
-            log = copy_log(gate, folder / "log", lambda seq, last: say(f"copying DuckDB: row {seq:,} of {last:,}"))
+            log = _copied_log(gate, folder / "log", say)
             say("copying Redis")
             redis = copy_redis(client, folder / "redis", lambda n, of: say(f"copying Redis: {n:,} of {of:,} bytes"))
             check_held()
@@ -61,3 +62,17 @@ def make_backup(client: Redis, gate: Gate, target: Path, say: Say) -> Manifest:
         )
         say("writing the archive")
         return pack(folder, manifest, target)
+
+
+def _copied_log(gate: Gate, folder: Path, say: Say) -> CopiedLog:
+    """Copy the log; once more if versions that newer ones replaced were removed from it meanwhile."""
+
+    def tell(seq: int, last: int) -> None:
+        say(f"copying DuckDB: row {seq:,} of {last:,}")
+
+    for _ in range(LOG_TRIES - 1):
+        try:
+            return copy_log(gate, folder, tell)
+        except LogChanged:
+            shutil.rmtree(folder)
+    return copy_log(gate, folder, tell)

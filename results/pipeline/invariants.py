@@ -118,6 +118,14 @@ def closed_trades_are_kept(view: PortfolioView, state: PortfolioState) -> Violat
         yield Violation("closed trades", view.keys.closed_trade(trade_id), f"the index has {trade_id}, no record has")
     for trade_id in sorted(set(state.closed_trades) - view.closed_trades.keys()):
         yield Violation("closed trades", view.keys.closed_trade(trade_id), f"the state lists {trade_id}, no record has")
+    for trade_id in sorted(view.archived_ids & view.closed_trades.keys()):
+        yield Violation("closed trades", view.keys.archived_index, f"archived trade {trade_id} has a record")
+    if len(view.archived_ids) != view.archived.trades:
+        yield Violation(
+            "closed trades",
+            view.keys.archived,
+            f"it counts {view.archived.trades} archived trades, the index has {len(view.archived_ids)}",
+        )
     if len(state.closed_trades) > CLOSED_TRADES_KEPT_MAX:
         yield Violation("closed trades", view.keys.state, f"{len(state.closed_trades)} closed trades are listed")
     for trade_id, times in Counter(state.closed_trades).items():
@@ -157,11 +165,12 @@ def profits_add_up(view: PortfolioView, state: PortfolioState) -> Violations:
             )
     counted = [trade for trade in ours.values() if any(order.filled_quantity for order in trade.all_orders)]
     nets = [trade.actual_profit_usd or ZERO for trade in counted]
+    gone = view.archived
     figures: dict[str, tuple[Decimal | int, Decimal | int]] = {
-        "cumulative_pnl": (state.cumulative_pnl, sum(nets, ZERO)),
-        "total_trades": (state.total_trades, len(counted)),
-        "win_count": (state.win_count, sum(net > 0 for net in nets)),
-        "loss_count": (state.loss_count, sum(net < 0 for net in nets)),
+        "cumulative_pnl": (state.cumulative_pnl, sum(nets, gone.net_usd)),
+        "total_trades": (state.total_trades, len(counted) + gone.counted),
+        "win_count": (state.win_count, sum(net > 0 for net in nets) + gone.wins),
+        "loss_count": (state.loss_count, sum(net < 0 for net in nets) + gone.losses),
     }
     for name, (told, should) in figures.items():
         if told != should:
@@ -180,16 +189,19 @@ def leg_outs_agree(view: PortfolioView, state: PortfolioState) -> Violations:
         yield Violation("leg-out events", key, f"trade {trade_id} has a leg-out that is not in the list")
     for told, event in view.leg_outs:
         known = of_trades.get(told or "")
+        if known is None and told in view.archived_ids:
+            continue
         if known is None:
             yield Violation("leg-out events", key, f"an event names trade {told}, which has no leg-out")
         elif event != known:
             yield Violation("leg-out events", key, f"the event of trade {told} is not the one in the trade's record")
     for told in sorted({each or "" for each in listed if listed.count(each) > 1}):
         yield Violation("leg-out events", key, f"trade {told} is in the list more than once")
-    loss = sum((event.hedge_loss or ZERO for event in of_trades.values()), ZERO)
-    if state.leg_out_count != len(of_trades):
+    loss = sum((event.hedge_loss or ZERO for event in of_trades.values()), view.archived.leg_out_loss_usd)
+    count = len(of_trades) + view.archived.leg_outs
+    if state.leg_out_count != count:
         yield Violation(
-            "leg-out events", view.keys.state, f"leg_out_count is {state.leg_out_count}, trades have {len(of_trades)}"
+            "leg-out events", view.keys.state, f"leg_out_count is {state.leg_out_count}, trades have {count}"
         )
     if state.leg_out_total_loss != loss:
         yield Violation(

@@ -17,6 +17,7 @@ from results.pipeline.invariants import Violation
 from results.pipeline.invariants_fills import Fills, fill_violations, stream_fills
 from results.pipeline.portfolio_view import PortfolioView
 from results.pipeline.reconcile import candidates_of
+from results.pipeline.reconciled import reconciled_in_django
 from results.pipeline.stream import START, OutboxStream, StreamEntry
 from trading.domain.trades import Trade
 from trading.stores import keys
@@ -119,8 +120,10 @@ def _unreconciled(client: Redis, trade_ids: Sequence[str]) -> Iterable[Violation
     pipeline = client.pipeline(transaction=False)
     for trade_id in trade_ids:
         pipeline.exists(keys.reconciliation(trade_id))
-    for trade_id, exists in zip(trade_ids, pipeline.execute(), strict=True):
-        if not exists:
+    lacking = [trade_id for trade_id, exists in zip(trade_ids, pipeline.execute(), strict=True) if not exists]
+    durable = reconciled_in_django(lacking)  # its hash may have left Redis (ruling 28)
+    for trade_id in lacking:
+        if trade_id not in durable:
             yield Violation("reconciliation", keys.reconciliation(trade_id), f"closed trade {trade_id} has none")
 
 

@@ -118,15 +118,9 @@ def _load(connection: duckdb.DuckDBPyConnection, name: str, file: Path) -> int:
         raise LogChanged(f"{file.name} has the columns {', '.join(unknown)}, which this version does not know")
     names = ", ".join(map(quoted, columns))
     loaded = 0
-    connection.begin()
-    try:
-        for batch in source.iter_batches(ROWS_PER_BATCH):
-            connection.register(READ, pyarrow.Table.from_batches([batch]))
-            connection.execute(f"INSERT INTO {quoted(name)} ({names}) SELECT {names} FROM {READ}").fetchall()
-            connection.unregister(READ)
-            loaded += batch.num_rows
-    except BaseException:
-        connection.rollback()
-        raise
-    connection.commit()
+    for batch in source.iter_batches(ROWS_PER_BATCH):  # each a transaction: nobody else sees this file yet
+        connection.register(READ, pyarrow.Table.from_batches([batch]))
+        connection.execute(f"INSERT INTO {quoted(name)} ({names}) SELECT {names} FROM {READ}").fetchall()
+        connection.unregister(READ)
+        loaded += batch.num_rows
     return loaded

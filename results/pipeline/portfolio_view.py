@@ -16,6 +16,7 @@ from results.pipeline.hot_rows import KEYS_PER_READ, scanned
 from trading.domain.metrics import PortfolioMetrics
 from trading.domain.portfolio import PortfolioState
 from trading.domain.trades import LegOut, Trade
+from trading.stores.archive_store import Archived, decode_archived
 from trading.stores.errors import WireError
 from trading.stores.keys import PortfolioKeys
 from trading.stores.wire import decode_leg_out, decode_metrics, decode_state, decode_trade
@@ -35,6 +36,8 @@ class PortfolioView(msgspec.Struct):
     closed_trades: dict[str, Trade] = {}
     listed: set[str] = set()
     closed_index: dict[str, int] = {}
+    archived: Archived = Archived()
+    archived_ids: set[str] = set()
     leg_outs: list[tuple[str | None, LegOut]] = []
     unreadable: dict[str, str] = {}
     is_steady: bool = True
@@ -59,6 +62,7 @@ def _moving_parts(client: Redis, of: PortfolioKeys) -> list[Any]:
     pipeline.smembers(of.active_trades)
     pipeline.zcard(of.closed_index)
     pipeline.llen(of.leg_out_events)
+    pipeline.get(of.archived)
     return pipeline.execute()
 
 
@@ -69,12 +73,15 @@ def _read(client: Redis, of: PortfolioKeys) -> PortfolioView:
     pipeline.smembers(of.active_trades)
     pipeline.zrange(of.closed_index, 0, -1, withscores=True)
     pipeline.lrange(of.leg_out_events, 0, -1)
-    state, metrics, listed, index, leg_outs = pipeline.execute()
+    pipeline.get(of.archived)
+    pipeline.zrange(of.archived_index, 0, -1)
+    state, metrics, listed, index, leg_outs, archived, archived_ids = pipeline.execute()
     view = PortfolioView(of)
     view.state = _decoded(view, of.state, state, decode_state)
     view.metrics = _decoded(view, of.metrics, metrics, decode_metrics)
     view.listed = {member.decode() for member in listed}
     view.closed_index = {member.decode(): int(score) for member, score in index}
+    view.archived, view.archived_ids = decode_archived(archived), {member.decode() for member in archived_ids}
     for raw in leg_outs:
         found = _decoded(view, of.leg_out_events, raw, decode_leg_out)
         if found:

@@ -4,7 +4,7 @@ For a `paper_trade` entry with status Closed (and for a corrected result of such
 its results, and writes the hash `reconciliation:{trade_id}` and the rows of `trade_reconciliation` and
 `trade_reconciliation_break` in one step. Invariants: a second pass over the same facts writes nothing; a changed
 outcome is a new version of the reconciliation, and of every break that stands; a reconciliation that another program
-wrote is left alone. Source: rulings 25 and 27.
+wrote is left alone. One whose hash has left Redis goes on from its durable row. Source: rulings 25, 27 and 28.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from results.domain.units import day_of
 from results.pipeline.entries import RECONCILIATION as LETTER
 from results.pipeline.entries import DeadLetter, DeadLetterBox
 from results.pipeline.facts import Outcomes, facts_of, outcomes_of
+from results.pipeline.reconciled import BREAK, RECONCILIATION, Reconciled, last_reconciled
 from results.pipeline.stream import START, OutboxStream, StreamEntry, StreamState, order_of
+from results.stores.gate import Gate
 from results.stores.schema import TABLES
 from trading.domain.trades import Trade, TradeStatus
 from trading.stores import keys
@@ -39,7 +41,6 @@ from trading.stores.step import Step, StepRunner
 from trading.stores.wire import decode_trade
 from trading.stores.wire.trade import ENGINE, FOREIGN
 
-RECONCILIATION, BREAK = "trade_reconciliation", "trade_reconciliation_break"
 BREAKS_FIELD = "breaks"  # ours beside the columns: what the breaks were, so that a second pass can tell
 OWN_TIME = frozenset({"reconciled_at", "version", "row_hash", "day"})
 ATTEMPTS_MAX = 3
@@ -59,9 +60,10 @@ class Candidate(msgspec.Struct, frozen=True):
 class Reconciler:
     """Follows the stream with a position of its own in Redis."""
 
-    def __init__(self, client: Redis, tolerances: Tolerances) -> None:
+    def __init__(self, client: Redis, tolerances: Tolerances, gate: Gate) -> None:
         self._client = client
         self._tolerances = tolerances
+        self._gate = gate
         self._stream = OutboxStream(client)
         self._runner = StepRunner(client)
         self._dead_letters = DeadLetterBox(self._runner)
@@ -132,7 +134,11 @@ class Reconciler:
         trades = self._closed_trades(candidates)
         outcomes = outcomes_of(self._client, trades)
         before, floors = self._before(trades), floors_of(self._client)
-        return sum(self._write(trade, outcomes[trade.id], before[trade.id], floors, at_us) for trade in trades)
+        known = last_reconciled([trade for trade in trades if not before[trade.id]], self._gate, at_us)
+        return sum(
+            self._write(trade, outcomes[trade.id], before[trade.id], known.get(trade.id), floors, at_us)
+            for trade in trades
+        )
 
     def _closed_trades(self, candidates: Sequence[Candidate]) -> list[Trade]:
         """The candidates that are closed and ours. One that is not there is still open, or was removed by hand."""
@@ -150,11 +156,13 @@ class Reconciler:
             pipeline.hgetall(keys.reconciliation(trade.id))
         return dict(zip([trade.id for trade in trades], pipeline.execute(), strict=True))
 
-    def _write(self, trade: Trade, outcomes: Outcomes, fields: Fields, floors: Floors, at_us: int) -> int:
+    def _write(
+        self, trade: Trade, outcomes: Outcomes, fields: Fields, known: Reconciled | None, floors: Floors, at_us: int
+    ) -> int:
         key = keys.reconciliation(trade.id)
         table = TABLES[RECONCILIATION]
-        before = row_of_hash(table, key, trade.id, fields) if fields else None
-        if before and (before["origin"] == FOREIGN or not is_ours(table, before, fields)):
+        before = row_of_hash(table, key, trade.id, fields) if fields else known and known.row
+        if before and (before["origin"] == FOREIGN or (fields and not is_ours(table, before, fields))):
             return 0
         found, breaks = reconcile(
             facts_of(trade), list(outcomes.results.values()), outcomes.metrics, self._tolerances, at_us
@@ -163,14 +171,16 @@ class Reconciler:
         version = max(floors.above(table, version) for table in (RECONCILIATION, BREAK))
         row = reconciliation_row(found, version, day)
         digest = digest_of(breaks)
-        if before and _same(before, row) and fields.get(BREAKS_FIELD.encode()) == digest.encode():
+        rows = [break_row(each, version, day) for each in breaks]
+        stands = known.has(rows) if known else fields.get(BREAKS_FIELD.encode()) == digest.encode()
+        if before and _same(before, row) and stands:
             return 0
         operation = f"reconcile:{trade.id}:{version}:{digest}"
         step = floors.guard(Step(operation)).expect_hash(key, fields or None)
         self._hash(step, key, row, digest, fields)
         step.emit(self._outbox.entry(RECONCILIATION, row))
-        for each in breaks:
-            step.emit(self._outbox.entry(BREAK, break_row(each, version, day)))
+        for each in rows:
+            step.emit(self._outbox.entry(BREAK, each))
         self._runner.run(step)
         return 1
 

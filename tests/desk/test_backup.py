@@ -352,3 +352,19 @@ def test_a_backup_does_not_replace_what_is_there(busy: BusyDesk, tmp_path: Path)
     with pytest.raises(BackupRefused, match=f"{tmp_path / 'nowhere'} is not a folder"):
         make_backup(busy.side.client, busy.side.gate, tmp_path / "nowhere" / "x", quiet)
     assert target.read_text() == "x"
+
+
+def test_a_log_that_is_compacted_meanwhile_is_copied_once_more(busy: BusyDesk, tmp_path: Path) -> None:
+    gate, said = busy.side.gate, list[str]()
+
+    def compact_once(words: str) -> None:
+        said.append(words)
+        if sum("copying DuckDB" in each for each in said) == 1:
+            with gate.write() as connection:
+                connection.execute("DELETE FROM paper_trade_log WHERE version = 1").fetchall()
+
+    manifest = make_backup(busy.side.client, gate, tmp_path / "desk.backup", compact_once)
+    with gate.read() as connection:
+        counted = connection.execute("SELECT count(*) FROM paper_trade_log").fetchall()[0][0]
+    assert manifest.rows["paper_trade"] == counted
+    assert sum("copying DuckDB" in each for each in said) == 2

@@ -32,7 +32,7 @@ COMMANDS = {
 }
 NEEDED = {"settings": ["check"], "warehouse": ["status"], "import_capture": ["x", "--out", "y"], "replay": ["x"]}
 NEEDED["record"] = ["--out", "x"]
-NEEDED |= {"backup": ["x"], "restore": ["x"]}
+NEEDED |= {"backup": ["x"], "restore": ["x"], "export": ["trade_result", "--out", "x"]}
 NEED_REDIS = (
     "check_invariants",
     "verify_stores",

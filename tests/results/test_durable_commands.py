@@ -22,7 +22,15 @@ from tests.results.stores.conftest import clickhouse, fresh_clickhouse_url, gate
 from trading.stores import keys
 
 __all__ = ["clickhouse", "fresh_clickhouse_url", "gate"]
-CACHED = (wiring.redis_client, wiring.gate, wiring.clickhouse, wiring.sync, wiring.keepers, wiring.verifier)
+CACHED = (
+    wiring.redis_client,
+    wiring.gate,
+    wiring.clickhouse,
+    wiring.sync,
+    wiring.keepers,
+    wiring.verifier,
+    wiring.retention,
+)
 
 
 @pytest.fixture
@@ -136,12 +144,25 @@ def test_a_desk_that_is_not_well_ends_with_a_status(portfolio: Portfolio, settin
 
 def test_the_tasks_are_those_of_the_schedule_and_publish_what_they_found(portfolio: Portfolio) -> None:
     scheduled = {entry["task"] for entry in schedule.BEAT_SCHEDULE.values()}
-    assert {tasks.sync.name, tasks.verify.name} <= scheduled
+    assert {tasks.sync.name, tasks.verify.name, tasks.retain.name} <= scheduled
     portfolio.closed(portfolio.opened(1))
+    assert told("sync_results")[1]["retention"] is None
     tasks.sync()
     tasks.verify()
+    tasks.retain()
+    assert told("sync_results")[1]["retention"]["hot"] == {"result": 4, "result_metrics": 4, "reconciliation": 1}
+    assert "hashes in Redis: 4 result, 4 result_metrics, 1 reconciliation; the last" in run("sync_results")[1]
     found: Any = wiring.redis_client().hgetall(keys.SYNC)
-    assert set(found) == {b"relay", b"sweep", b"reconcile", b"duckdb", b"django", b"clickhouse", b"verify"}
+    assert set(found) == {
+        b"relay",
+        b"sweep",
+        b"reconcile",
+        b"duckdb",
+        b"django",
+        b"clickhouse",
+        b"verify",
+        b"retention",
+    }
     assert json.loads(found[b"verify"])["position"] == "agree"
 
 

@@ -51,6 +51,12 @@ def reconciliation(trade_id: str) -> str:
     return f"reconciliation:{trade_id}"
 
 
+def hot_index(key: str) -> str:
+    """Sorted set: key of a result hash -> when the sweep last found its content new, us. One for each kind of hash.
+    Source: ruling 28."""
+    return f"paperdesk:hot:{key.partition(':')[0]}"
+
+
 def lease(name: str) -> str:
     """Hash `owner`, `token`, with an expiry: who may act as `name`."""
     return f"paperdesk:lease:{name}"
@@ -105,6 +111,8 @@ class PortfolioKeys:
         self.leg_out_events = f"{prefix}:leg_out_events"  # list of LegOutEvent, newest first
         self.active_trades = f"{prefix}:monitor:active_trades"  # set of trade ids
         self.closed_index = f"{prefix}:trades:closed_index"  # sorted set: trade id by exit time in us
+        self.archived_index = f"{prefix}:trades:archived_index"  # sorted set: of those whose record has left Redis
+        self.archived = f"{prefix}:trades:archived"  # string: their counts and sums, JSON
         self.marks = f"{prefix}:monitor:marks"  # hash: JSON arrays, see monitor_store
         self.equity = f"{prefix}:monitor:equity"  # string: JSON
         self.active_pattern = f"{prefix}:trades:active:*"

@@ -3,6 +3,7 @@
     paperdesk:sweep:swept      record -> digests of the content that was dealt with, or "retry:{dead letter}"
     paperdesk:sweep:set_aside  record -> id of its open dead letter
     paperdesk:sweep:counts     seen, accepted, set_aside: contents, ever
+    paperdesk:hot:{table}      result hash -> when its content was last new, which is what retention goes by
 
 A record is named by its key; an element of a leg-out list by `{key}#{digest}`. Digests are made and compared in Redis,
 so what stands as it was dealt with is never sent. Invariants: `seen = accepted + set_aside`, since each script that
@@ -164,6 +165,7 @@ class SweepStore:
                 keys.OUTBOX,
                 keys.DEAD_LETTERS,
                 found.raw_key,
+                keys.hot_index(found.key),
             ]
             kind = "string" if found.kind in (OPEN, CLOSED) else found.kind
             stamp = [part for pair in verdict.stamp.items() for part in pair]

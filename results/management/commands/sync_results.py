@@ -62,6 +62,7 @@ class Command(DeskCommand):
     def _print(self, report: SyncReport, as_json: bool) -> None:
         if as_json:
             told = {"ok": report.is_level, **msgspec.to_builtins(report)}
+            told["retention"] = msgspec.to_builtins(services.results_retained())
             self.stdout.write(msgspec.json.encode(told).decode())
             return
         console = Console(file=self.stdout._out, soft_wrap=True)
@@ -70,10 +71,18 @@ class Command(DeskCommand):
             f"letters, {report.trimmed} entries trimmed, {report.duration_ms / 1000:.2f} s"
         )
         console.print(_table(report))
+        self._print_hot(console)
         sweep = report.followers["sweep"]
         if isinstance(sweep, SweepState) and sweep.seen:
             sums = f"{sweep.seen} seen = {sweep.accepted} accepted + {sweep.set_aside} set aside"
             console.print(f"records of other programs: {sums}; {sweep.open} dead letters wait, see the admin")
+
+    def _print_hot(self, console: Console) -> None:
+        retained = services.results_retained()
+        if retained:
+            hot = ", ".join(f"{count} {name}" for name, count in retained.hot.items())
+            stay = "".join(f"; {count} stay: {reason}" for reason, count in retained.put_off.items())
+            console.print(f"hashes in Redis: {hot}; the last retention removed {retained.removed}{stay}")
 
 
 def _counter(say: Callable[[str], None]) -> OnProgress:

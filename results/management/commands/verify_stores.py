@@ -6,9 +6,8 @@ the status is that of the stores after it.
 
 from __future__ import annotations
 
-import datetime
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from paperdesk.command import DeskCommand, progress, seconds
+from paperdesk.command import DeskCommand, day, progress, seconds
 from results import services
 from results.pipeline.mending import RepairReport
 from results.pipeline.verify import AGREE, BEHIND, DIFFER, TableDay, VerifyReport
@@ -36,7 +35,7 @@ class Command(DeskCommand):
         parser.add_argument(
             "--table", action="append", default=[], choices=sorted(TABLES), help="one table (repeatable)"
         )
-        parser.add_argument("--day", type=_day, help="one UTC day, YYYY-MM-DD")
+        parser.add_argument("--day", type=day, help="one UTC day, YYYY-MM-DD")
         depth = parser.add_mutually_exclusive_group()
         depth.add_argument("--full", action="store_true", help="recompute every hash from the values (the default)")
         depth.add_argument("--quick", action="store_true", help="compare the hashes that are stored beside the rows")
@@ -70,13 +69,6 @@ class Command(DeskCommand):
             _print(report, console)
         if EXIT[report.verdict]:
             sys.exit(EXIT[report.verdict])
-
-
-def _day(text: str) -> datetime.date:
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a day like 2024-08-08") from None
 
 
 def _print(report: VerifyReport, console: Console) -> None:

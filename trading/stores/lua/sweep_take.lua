@@ -1,7 +1,7 @@
 -- Deals with one record that the sweep has read: stamps it and writes its row into the outbox, or sets it aside with a
 -- dead letter, or only notes that it is our own writer's. Checks come first, then everything is written.
 --
--- KEYS  [1] swept  [2] set aside  [3] counts  [4] outbox  [5] dead letters  [6] the record
+-- KEYS  [1] swept  [2] set aside  [3] counts  [4] outbox  [5] dead letters  [6] the record  [7] index of hot hashes
 -- ARGV  verdict "accept", "aside" or "ours"; name of the record in swept and set aside; what swept said of it ("" nothing)
 --       sentence: what became of it, for its dead letter; now in us
 --       kind "hash", "string", "element" or "wrong"; number of parts, then the parts that were read
@@ -9,7 +9,7 @@
 --       number of parts of the entry, then field, value, ... (accept: of the outbox, may be none; aside: the dead letter)
 -- RETURN "ok", or "moved" when the record is no longer what was read: nothing was written
 
-local swept, set_aside, counts, outbox, dead_letters, key = unpack(KEYS)
+local swept, set_aside, counts, outbox, dead_letters, key, hot = unpack(KEYS)
 local position = 0
 local function take()
   position = position + 1
@@ -79,4 +79,9 @@ else
   end
 end
 redis.call('HSET', swept, name, digest())
+if kind == 'hash' and verdict == 'aside' then
+  redis.call('ZREM', hot, name)
+elseif kind == 'hash' then
+  redis.call('ZADD', hot, now_us, name)
+end
 return 'ok'
