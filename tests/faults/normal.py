@@ -1,8 +1,8 @@
 """Whether a desk under test is back to normal after a fault.
 
 Everything is asked of the servers themselves and must have been renewed since the fault ended: the engine published
-and no portfolio of it is in trouble, the monitor made a snapshot, the web answers, a turn of the sync began that has
-every entry which the stream had when the fault ended, and no follower is in trouble or behind.
+and no portfolio of it is in trouble, the monitor made a snapshot, the web answers, a turn of the sync began, no follower
+is in trouble, and what the stream had when the fault ended is in every store.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trading.stores.errors import StoreError
 from trading.stores.market_store import MarketStore
 
 READERS = ("reconcile", "duckdb")  # of the outbox, in which others go on writing
-FOLLOWERS = ("relay", "django", "clickhouse")
+FOLLOWERS = ("django", "clickhouse")  # of the log
 POLL_SECONDS = 0.1
 WEB_SECONDS_MAX = 1.0
 
@@ -39,6 +39,7 @@ class Normal:
     def __init__(self, client: Redis, address: str) -> None:
         self._client = client
         self._address = address
+        self._head = 0  # of the log, once it has what is waited for
 
     def last_id(self) -> str:
         """The id that the outbox gave last; the start while Redis does not answer."""
@@ -48,7 +49,7 @@ class Normal:
             return START
 
     def lacking(self, since_us: int, last_id: str) -> list[str]:
-        """What is not normal yet, in sentences."""
+        """What is not normal yet, in sentences; `last_id` is what the stream had when the fault ended."""
         try:
             return [*self._engine(since_us), *self._monitor(since_us), *self._sync(since_us, last_id), *self._web()]
         except (RedisError, StoreError) as error:
@@ -57,6 +58,7 @@ class Normal:
     def wait(self, since_us: int, seconds_max: float) -> tuple[float, list[str]]:
         """Wait until everything is normal: seconds since `since_us`, and what still is not after `seconds_max`."""
         last_id, deadline = self.last_id(), time.monotonic() + seconds_max
+        self._head = 0
         while (lacking := self.lacking(since_us, last_id)) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
             if last_id == START:
@@ -79,11 +81,12 @@ class Normal:
         states = published(self._client)
         found = [f"{name}: {state.error}" for name, state in states.items() if state.error]
         found += [f"{name} is silent" for name, state in states.items() if (state.at_us or 0) <= since_us]
-        found += [
-            f"{name} is behind by {states[name].lag}" for name in FOLLOWERS if name in states and states[name].lag
-        ]
         late = [name for name in READERS if name not in states or order_of(states[name].position) < order_of(last_id)]
-        return [*found, *(f"{name} has not drained the outbox" for name in late)]
+        if late or not states.keys() >= set(FOLLOWERS):
+            return [*found, *(f"{name} has not drained the outbox" for name in late)]
+        self._head = self._head or max(int(states[name].position) + states[name].lag for name in FOLLOWERS)
+        behind = {name: self._head - int(states[name].position) for name in FOLLOWERS}
+        return [*found, *(f"{name} is behind by {rows}" for name, rows in behind.items() if rows > 0)]
 
     def _web(self) -> list[str]:
         try:

@@ -19,13 +19,13 @@ from pathlib import Path
 import msgspec
 
 from tests.faults.desk import Desk, DeskFailed
-from tests.faults.harm import Harm, plan
+from tests.faults.harm import KINDS, LAST, Harm, plan
 from tests.faults.judge import Judgement
 from tests.faults.load import ROWS_PER_STEP
 from tests.faults.normal import Normal, now_us
 
 START_SECONDS_MAX = 120.0
-NORMAL_SECONDS_MAX = 120.0  # a desk that takes longer than this counts as one that did not come back
+NORMAL_SECONDS_MAX = 300.0  # a desk that takes longer than this counts as one that did not come back
 PAUSE_SECONDS = (0.1, 0.6)  # between two faults
 DRAIN_SECONDS_MAX = 300.0
 JUDGE_SECONDS_MAX = 600.0
@@ -95,6 +95,11 @@ def run(folder: Path, asked: Asked, say: Say) -> Outcome:
             struck = strike(desk, normal, asked, say)
         say("the clients have ended; the stores catch up")
         normal.wait(now_us(), NORMAL_SECONDS_MAX)
+        struck += [
+            one(desk, normal, Harm(kind, KINDS[kind][1][0]), began, random.Random(asked.seed), say)
+            for kind in LAST
+            if kind in asked.kinds
+        ]
         desk.stop()
         desk.manage("sync_results", "--json", timeout=DRAIN_SECONDS_MAX)
         say("comparing the lists with the stores")
@@ -114,22 +119,22 @@ def strike(desk: Desk, normal: Normal, asked: Asked, say: Say) -> list[Struck]:
     struck: list[Struck] = []
     began = time.monotonic()
     for harm in plan(chance, asked.kinds):
-        at = time.monotonic() - began
-        if at > asked.seconds and sum(each.group == "kill" for each in struck) >= asked.kills:
+        is_over = time.monotonic() - began > asked.seconds
+        if is_over and sum(each.group == "kill" for each in struck) >= asked.kills:
             break
-        struck.append(one(desk, normal, harm, at, random.Random(chance.random())))
-        each = struck[-1]
-        what = f"{each.kind} {each.target}" + (f" ({each.count})" if each.count != 1 else "")
-        how = f"normal after {each.seconds:4.1f} s" if not each.lacking else f"NOT NORMAL: {'; '.join(each.lacking)}"
-        say(f"{at:6.1f} s  {what:<28} {how}")
+        struck.append(one(desk, normal, harm, began, random.Random(chance.random()), say))
         time.sleep(chance.uniform(*PAUSE_SECONDS))
     return struck
 
 
-def one(desk: Desk, normal: Normal, harm: Harm, at: float, chance: random.Random) -> Struck:
+def one(desk: Desk, normal: Normal, harm: Harm, began: float, chance: random.Random, say: Say) -> Struck:
     """One fault, and the wait for what follows."""
+    at = time.monotonic() - began
     count = harm.do(desk, chance)
     seconds, lacking = normal.wait(now_us(), NORMAL_SECONDS_MAX)
+    what = f"{harm.kind} {harm.target}" + (f" ({count})" if count != 1 else "")
+    how = f"normal after {seconds:4.1f} s" if not lacking else f"NOT NORMAL: {'; '.join(lacking)}"
+    say(f"{at:6.1f} s  {what:<28} {how}")
     return Struck(round(at, 1), harm.kind, harm.target, harm.group, count, round(seconds, 2), lacking)
 
 
