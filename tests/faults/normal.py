@@ -1,8 +1,8 @@
 """Whether a desk under test is back to normal after a fault.
 
 Everything is asked of the servers themselves and must have been renewed since the fault ended: the engine published
-and no portfolio of it is in trouble, the monitor made a snapshot, the web answers, a turn of the sync began, no follower
-is in trouble, and what the stream had when the fault ended is in every store.
+and no portfolio of it is in trouble, the monitor made a snapshot, the web answers, a turn of the sync began, no
+follower is in trouble, and what the stream had when the fault ended is in every store.
 """
 
 from __future__ import annotations
