@@ -147,11 +147,15 @@ def exit_of(trade: Trade, leg: Leg, at_us: int) -> Order:
 
 
 def _pending(number: int, at_us: int) -> Trade:
-    trade_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"trade {number}"))
+    return pending_named(str(uuid.uuid5(uuid.NAMESPACE_URL, f"trade {number}")), at_us)
+
+
+def pending_named(trade_id: str, at_us: int, symbol: str = "BTCUSDT") -> Trade:
+    """A trade of this id that waits for both fills."""
     legs = {Leg.LONG: ("binance", Side.BUY, "40000"), Leg.SHORT: ("bybit", Side.SELL, "40010")}
     long, short = (
         Order(
-            f"{trade_id}-{leg.value}", venue, "BTCUSDT", leg, Role.ENTRY, side, OrderType.LIMIT, Decimal(price), SIZE,
+            f"{trade_id}-{leg.value}", venue, symbol, leg, Role.ENTRY, side, OrderType.LIMIT, Decimal(price), SIZE,
             at_us,
         )
         for leg, (venue, side, price) in legs.items()
@@ -159,7 +163,7 @@ def _pending(number: int, at_us: int) -> Trade:
     return Trade(
         id=trade_id,
         portfolio=PREFIX,
-        symbol="BTCUSDT",
+        symbol=symbol,
         long_exchange="binance",
         short_exchange="bybit",
         entry_us=at_us,

@@ -1,0 +1,85 @@
+"""A client that works as fast as it can until it is killed: `python -m tests.faults.client`.
+
+On its input are lives, one JSON object a line (`tests.faults.lives.Life`); each is lived in a process of its own, one
+after the other. For each a line with its process id is printed when it begins, and one with how it ended (minus the
+signal, or its exit status). What it was told is in the life's own list (`tests.faults.acknowledged`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+from typing import Any, NoReturn
+
+warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")
+
+import django  # noqa: E402
+import msgspec  # noqa: E402
+from redis import Redis  # noqa: E402
+from redis.connection import Connection, ConnectionPool  # noqa: E402
+
+django.setup()
+
+from tests.faults.lives import Death, Life, Point  # noqa: E402
+from tests.faults.work import Work  # noqa: E402
+
+
+class MortalConnection(Connection):
+    """A connection to Redis whose process dies at its n-th request; those of the handshake count too."""
+
+    def __init__(self, death: Death, **kwargs: Any) -> None:
+        self._death = death
+        self._requests = 0
+        super().__init__(**kwargs)
+
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """Send a request, or die doing so."""
+        self._requests += 1
+        if self._requests != self._death.after or self._death.point not in (Point.CUT, Point.SENT):
+            super().send_packed_command(command, check_health)
+            return
+        whole = b"".join(command)
+        super().send_packed_command([whole[: len(whole) // 2] if self._death.point is Point.CUT else whole], False)
+        die()
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Read a reply, and perhaps die of it."""
+        response = super().read_response(*args, **kwargs)
+        if self._death.point is Point.ANSWERED and self._requests >= self._death.after:
+            die()
+        return response
+
+
+def die() -> NoReturn:
+    """End this process as `kill -9` does: that is what it is."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("SIGKILL did not kill")
+
+
+def live(life: Life) -> None:
+    """Work until death."""
+    pool = ConnectionPool.from_url(life.redis_url, connection_class=MortalConnection, death=life.death)
+    Work(Redis(connection_pool=pool), life).go_on()
+
+
+def main() -> None:
+    """Live the lives on the input."""
+    for line in sys.stdin:
+        life = msgspec.json.decode(line, type=Life)
+        child = os.fork()
+        if child == 0:
+            try:
+                live(life)
+            except BaseException:  # noqa: BLE001
+                traceback.print_exc()
+            os._exit(1)
+        print(child, flush=True)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    main()
