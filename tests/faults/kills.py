@@ -25,25 +25,14 @@ import msgspec
 from paperdesk.embedded.tied import tied
 from paperdesk.environment import BASE_DIR
 from tests.faults.acknowledged import SUFFIX, Operation, Outcome, operations_in, read_list
-from tests.faults.lives import Life, Point, Writer, planned
+from tests.faults.lives import Life, Plan, Point, planned
 
-SLOTS = 2
 LIFE_SECONDS_MAX = 120.0  # on any machine; a life takes some tenths of a second on an idle one
 POLL_SECONDS = 0.001
 
 
 class ClientFailed(AssertionError):
     """A client ended by itself, or stood still."""
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What is to be reached. `slots` work at once, all in one portfolio."""
-
-    seed: int
-    kills: int
-    changes: int = 0
-    writer: Writer = Writer.ATOMIC
-    slots: int = SLOTS
 
 
 class Kills:
@@ -81,7 +70,7 @@ class Kills:
         for number in itertools.count():
             if self._is_over.is_set() or (self.kills >= plan.kills and self.changes >= plan.changes):
                 return
-            life = planned(self.redis_url, self.folder, plan.seed, slot, number, plan.writer)
+            life = planned(plan, self.redis_url, self.folder, slot, number)
             program.live(life)
             self._count(life)
 

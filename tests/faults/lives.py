@@ -17,6 +17,7 @@ from tests.faults.acknowledged import SUFFIX
 
 REQUESTS_MAX = 220  # about two for each operation
 BYTES_MAX = 330_000  # of a list: some 90 for each change
+TRADE_FRACTION = 0.35  # of the operations; the others make forty changes each
 TRIED_AGAIN_FRACTION = 0.8  # of the lives that leave something unanswered
 
 
@@ -56,6 +57,7 @@ class Life(msgspec.Struct, frozen=True):
     number: int
     death: Death
     writer: Writer = Writer.ATOMIC
+    trade_fraction: float = TRADE_FRACTION
     before: str | None = None
 
     @property
@@ -64,17 +66,31 @@ class Life(msgspec.Struct, frozen=True):
         return Path(self.folder) / f"{self.slot}-{self.number:05}{SUFFIX}"
 
 
-def planned(redis_url: str, folder: Path, seed: int, slot: int, number: int, writer: Writer) -> Life:
+class Plan(msgspec.Struct, frozen=True):
+    """What is to be reached. `slots` clients work at once, all in one portfolio; no list is longer than `bytes_max`;
+    `trade_fraction` of their operations are moves of trades, the others record and correct results."""
+
+    seed: int
+    kills: int
+    changes: int = 0
+    writer: Writer = Writer.ATOMIC
+    slots: int = 2
+    bytes_max: int = BYTES_MAX
+    trade_fraction: float = TRADE_FRACTION
+
+
+def planned(plan: Plan, redis_url: str, folder: Path, slot: int, number: int) -> Life:
     """The n-th life of a slot; numbers begin with 0."""
-    chance = random.Random(f"{seed}/{slot}/{number}")
-    life = Life(redis_url, str(folder), seed, slot, number, _death(chance), writer)
+    chance = random.Random(f"{plan.seed}/{slot}/{number}")
+    death = _death(chance, plan.bytes_max)
+    life = Life(redis_url, str(folder), plan.seed, slot, number, death, plan.writer, plan.trade_fraction)
     if number == 0 or chance.random() > TRIED_AGAIN_FRACTION:
         return life
     return msgspec.structs.replace(life, before=str(msgspec.structs.replace(life, number=number - 1).path))
 
 
-def _death(chance: random.Random) -> Death:
+def _death(chance: random.Random, bytes_max: int) -> Death:
     """Early and late alike, in any magnitude, but mostly late: most work is done by lives that last."""
     point = chance.choice([Point.CUT, Point.SENT, Point.ANSWERED, *[Point.OUTSIDE] * 3])
     share = max(chance.random(), chance.random())
-    return Death(point, 1 + int(share * (BYTES_MAX if point is Point.OUTSIDE else REQUESTS_MAX)))
+    return Death(point, 1 + int(share * (bytes_max if point is Point.OUTSIDE else REQUESTS_MAX)))

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from tests.faults.audit import Audit, audit
-from tests.faults.kills import Kills, Plan
-from tests.faults.lives import Writer
+from tests.faults.kills import Kills
+from tests.faults.lives import Plan, Writer
 from tests.faults.work import PREFIX, TABLES_OF_CLIENTS, first_state
 from tests.faults.writers import store_of
 from tests.results.pipeline.made import Side

@@ -34,6 +34,7 @@ from trading.stores.transition import Transition
 PREFIX, OPEN = "strategy", "open"
 CAPITAL = Decimal(100_000)
 OPEN_TRADES_MAX = 5  # of each symbol; a position is 5,000 USD
+NEW_BATCH_FRACTION = 0.15
 BATCHES_HELD_MAX = 3
 VERSIONS_MAX = 10
 TABLES_OF_CLIENTS = (  # in which nobody else writes
@@ -73,10 +74,9 @@ class Work:
         """Work without end."""
         self._try_again()
         while True:
-            choice = self._chance.random()
-            if choice < 0.35:
+            if self._chance.random() < self._life.trade_fraction:
                 self._trade()
-            elif choice < 0.45 or not self._batches:
+            elif not self._batches or self._chance.random() < NEW_BATCH_FRACTION:
                 self._record()
             else:
                 self._correct()
