@@ -1,16 +1,13 @@
 """A client that works as fast as it can until it is killed: `python -m tests.faults.client`.
 
-On its input are lives, one JSON object a line (`tests.faults.lives.Life`); each is lived in a process of its own, one
-after the other. For each a line with its process id is printed when it begins, and one with how it ended (minus the
-signal, or its exit status). What it was told is in the life's own list (`tests.faults.acknowledged`).
+On its input are lives (`tests.faults.lives.Life`), one JSON object a line; see `tests.faults.forked`. What a life was
+told is in its own list (`tests.faults.acknowledged`).
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
-import traceback
 import warnings
 from typing import Any, NoReturn
 
@@ -23,6 +20,7 @@ from redis.connection import Connection, ConnectionPool  # noqa: E402
 
 django.setup()
 
+from tests.faults.forked import serve  # noqa: E402
 from tests.faults.lives import Death, Life, Point  # noqa: E402
 from tests.faults.work import Work  # noqa: E402
 
@@ -59,27 +57,12 @@ def die() -> NoReturn:
     raise AssertionError("SIGKILL did not kill")
 
 
-def live(life: Life) -> None:
+def live(line: bytes) -> None:
     """Work until death."""
+    life = msgspec.json.decode(line, type=Life)
     pool = ConnectionPool.from_url(life.redis_url, connection_class=MortalConnection, death=life.death)
     Work(Redis(connection_pool=pool), life).go_on()
 
 
-def main() -> None:
-    """Live the lives on the input."""
-    for line in sys.stdin:
-        life = msgspec.json.decode(line, type=Life)
-        child = os.fork()
-        if child == 0:
-            try:
-                live(life)
-            except BaseException:  # noqa: BLE001
-                traceback.print_exc()
-            os._exit(1)
-        print(child, flush=True)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(live)

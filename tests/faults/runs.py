@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.audit import Audit, audit
@@ -20,10 +21,12 @@ SECONDS_BETWEEN_SYNCS = 1.0
 class Run:
     """One run of a plan on a durable side; `audit` says what came of it. A failure says how to see it again."""
 
-    def __init__(self, side: Side, plan: Plan, folder: Path) -> None:
+    def __init__(self, side: Side, plan: Plan, folder: Path, meanwhile: Callable[[], object] | None = None) -> None:
+        """`meanwhile` is done again and again while the clients work; by default there is a sync now and then."""
         self.side = side
         self.plan = plan
         self.kills = Kills(plan, redis_url_of(side), folder)
+        self._meanwhile = meanwhile or self._sync
         self._synced_at = time.monotonic()
 
     def play(self) -> Audit:
@@ -32,9 +35,9 @@ class Run:
         return self.settled()
 
     def work(self) -> None:
-        """Have the clients work and die, and sync meanwhile."""
+        """Have the clients work and die."""
         store_of(self.side.client, PREFIX, Writer.ATOMIC).create(first_state())
-        self.kills.run(self._sync)
+        self.kills.run(self._meanwhile)
 
     def settled(self) -> Audit:
         """Drain everything into every store, and examine it."""
