@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 from results.models import FollowerWatermark
@@ -17,6 +18,7 @@ from tests.faults.lives import Plan
 from tests.faults.runs import Run, seed_or
 from tests.results.pipeline.conftest import clickhouse, fresh_clickhouse_url, gate, side
 from tests.results.pipeline.made import Side
+from trading.stores import keys
 
 __all__ = ["clickhouse", "fresh_clickhouse_url", "gate", "side"]
 
@@ -32,7 +34,7 @@ def followers_set_back(side: Side) -> None:
 
 def stream_read_from_its_start(side: Side) -> None:
     """A new epoch: positions in the stream mean nothing any more."""
-    OutboxStream(side.client).begin_epoch()
+    side.client.set(keys.OUTBOX_EPOCH, str(uuid.uuid4()))
 
 
 def fresh_log(side: Side) -> None:

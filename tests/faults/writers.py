@@ -73,7 +73,8 @@ def store_of(client: Redis, prefix: str, writer: Writer) -> PortfolioStore:
 
 def commands_of(step: Step) -> Iterator[Command]:
     """The writes of a step in the documents' order: a leg-out is pushed before the trade is set."""
-    key_names, arguments = step.wire()
+    key_names, packed = step.wire()
+    arguments = msgspec.msgpack.decode(packed[0])
     position = 4
     for _ in range(arguments[3]):  # expectations: key, kind, count, values
         position += 3 + arguments[position + 2]
