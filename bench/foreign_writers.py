@@ -140,7 +140,8 @@ class Desk:
 
     def new_sync(self) -> Sync:
         """The sync of a desk that has no followers."""
-        return Sync(self.client, self.gate, [], Reconciler(self.client, Tolerances(), gate), lambda: time.time_ns() // 1_000)
+        reconciler = Reconciler(self.client, Tolerances(), self.gate)
+        return Sync(self.client, self.gate, [], reconciler, lambda: time.time_ns() // 1_000)
 
     def seconds_until_durable(self, sync: Sync, pnl: str) -> float:
         """From a change just behind a sync until all of it is in the log, with a sync every 3 s."""
