@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from django.core.management import CommandError, execute_from_command_line
+from django.core.management.base import SystemCheckError
 
 from paperdesk.errors import PaperDeskError
 
@@ -23,11 +24,20 @@ def main(arguments: list[str]) -> None:
     data, _ = early.parse_known_args(arguments[2:])
     if data.data:
         os.environ["PAPERDESK_DATA"] = str(Path(data.data).resolve())
+    if arguments[1:2] and not arguments[1].startswith("-"):
+        arguments = [
+            *arguments[:2],
+            "--traceback",
+            *arguments[2:],
+        ]  # Django's commands, too, let their errors be told here
     try:
         execute_from_command_line(arguments)
         sys.stdout.flush()
+    except SystemCheckError as error:
+        sys.exit(str(error))
     except CommandError as error:
-        sys.stderr.write(f"{error} (see manage.py {arguments[1]} --help)\n")
+        sentence = str(error).removeprefix("Error: ")
+        sys.stderr.write(f"Error: {sentence} (see manage.py {arguments[1]} --help)\n")
         sys.exit(WRONG_ARGUMENTS)
     except PaperDeskError as error:
         sys.exit(f"Error: {error}")

@@ -44,7 +44,7 @@ def utc(moment: datetime.datetime) -> str:
 
 def shown(field: models.Field[Any, Any], value: Any, brief: bool) -> Any:
     """A stored value as the admin shows it; a column without a value shows a dash."""
-    if value is None:
+    if value is None or value == "":
         return NOTHING
     if isinstance(field, ExactDecimalField):
         return _number(field, value, brief)

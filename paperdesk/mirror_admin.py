@@ -138,6 +138,10 @@ class MirrorAdmin(admin.ModelAdmin):
         """(text, address) of what belongs to the row elsewhere."""
         return []
 
+    def action_of(self, request: HttpRequest, row: Any) -> tuple[str, str] | None:
+        """The list's action that the row's page offers too, and the words on its button."""
+        return None
+
     def change_view(
         self,
         request: HttpRequest,
@@ -147,7 +151,8 @@ class MirrorAdmin(admin.ModelAdmin):
     ) -> HttpResponse:
         """The row's page, with links to what belongs to it."""
         row = self.get_object(request, object_id)
-        context = {**(extra_context or {}), "related_links": self.related_links(row) if row else []}
+        offered = {"related_links": self.related_links(row), "offered": self.action_of(request, row)} if row else {}
+        context = {**(extra_context or {}), **offered}
         return super().change_view(request, object_id, form_url, context)
 
 

@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 
 from paperdesk.admin_filters import listed_filter, period_filter
-from paperdesk.mirror_admin import MirrorAdmin
+from paperdesk.mirror_admin import MirrorAdmin, row_link
 from paperdesk.roles import may_command
 from results.letter_services import dead_letters_retry
 from results.models import DeadLetter, DeadLetterState
@@ -22,6 +22,12 @@ KINDS = ("hash", "open", "closed", "element", "wrong", "entry", "reconciliation"
 TABLES = ("trade_result", "result_metrics", "trade_reconciliation", "paper_trade", "leg_out_event")
 REASON_CHARACTERS = 160
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
+
+
+@admin.display(description="record")
+def record(row: DeadLetter) -> str:
+    """The record's key, which leads to the letter's page."""
+    return format_html('<a class="row-id" href="{}">{}</a>', row_link("results_deadletter", row.pk), row.key)
 
 
 @admin.display(description="age")
@@ -36,8 +42,8 @@ def age(row: DeadLetter) -> str:
 
 @admin.display(description="reason")
 def why(row: DeadLetter) -> str:
-    """The beginning of the reason, or of what became of the letter."""
-    return Truncator(row.outcome or row.reason).chars(REASON_CHARACTERS)
+    """The beginning of the reason, or of what became of the letter; the key stands beside it."""
+    return Truncator((row.outcome or row.reason).removeprefix(f"{row.key}: ")).chars(REASON_CHARACTERS)
 
 
 @admin.display(description="content")
@@ -57,10 +63,10 @@ def _lines(content: str) -> str:
 class DeadLetterAdmin(MirrorAdmin):
     """Dead letters, the latest first."""
 
-    columns = ("id", "age", "kind", "key", "table", "why", "state", "tries")
+    columns = ("record", "why", "table", "age", "state", "tries")
     sorted_by = "found_at"
     actions = ("retry",)
-    further_columns = (age, why)
+    further_columns = (record, age, why)
     further_fields = (content_as_found,)
     record_columns = ()  # it is no row of a log
     id_columns = ("id", "key")
@@ -72,7 +78,7 @@ class DeadLetterAdmin(MirrorAdmin):
         listed_filter("table", TABLES),
     )
     groups = (
-        ("What", ("kind", "key", "table", "found_at", "content_as_found")),
+        ("What", ("key", "id", "kind", "table", "found_at", "content_as_found")),
         ("Why", ("reason",)),
         ("What became of it", ("state", "outcome", "tries", "tried_at", "asked_by")),
     )
@@ -80,6 +86,11 @@ class DeadLetterAdmin(MirrorAdmin):
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """Whether the user may have dead letters tried again."""
         return may_command(request.user)
+
+    def action_of(self, request: HttpRequest, row: DeadLetter) -> tuple[str, str] | None:
+        """The retry of this letter, while it is open."""
+        may = row.state == DeadLetterState.OPEN and self.has_retry_permission(request)
+        return ("retry", "Try again") if may else None
 
     @admin.action(description="Try the selected dead letters again", permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:

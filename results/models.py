@@ -191,4 +191,4 @@ class DeadLetter(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.reason}"
+        return self.key

@@ -50,7 +50,6 @@ class PaperTradeAdmin(MirrorAdmin):
 
     columns = (
         "id", "entry_time", "portfolio", "symbol", "venues", "status", "actual_profit_usd", "exit_reason", "live_page",
-        "legged_out", "entry_spread_bps", "position_size_usd",
     )  # fmt: skip
     sorted_by = "entry_time"
     actions = ("close_trades",)

@@ -274,6 +274,32 @@ EXIT = (
     Term("exit_reason", "Reason", "words", "", "Why the trade was closed."),
 )
 
+OTHER_PROGRAMS = (
+    Term(
+        "seen",
+        "Seen",
+        "count",
+        "",
+        "Results, trades and leg-outs that other programs wrote into Redis, each change counted once; ever. "
+        "Always accepted plus set aside.",
+    ),
+    Term("accepted", "Accepted", "count", "", "Of these, complete and lawful: they are in every store like our own."),
+    Term(
+        "set_aside",
+        "Set aside",
+        "count",
+        "",
+        "Of these, malformed, left incomplete, or a change that is not allowed. Each is kept whole as a dead letter.",
+    ),
+    Term(
+        "open",
+        "Waiting",
+        "count",
+        "",
+        "Dead letters that are still open: nobody has mended the record, and no other try has succeeded.",
+    ),
+)
+
 BY_NAME = {
     section: {term.name: term for term in terms}
     for section, terms in {

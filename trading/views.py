@@ -17,7 +17,12 @@ HEALTH = (
     ("duckdb", "DuckDB", "The local durable log: age of its last sync, and rows that wait for it."),
     ("django", "Django tables", "What admin and API read: age of the last sync, and rows that wait."),
     ("clickhouse", "ClickHouse", "The store for everything and for ever: age of the last sync, and rows that wait."),
-    ("sweep", "Others", "Records of other programs: every content seen is accepted, or set aside as a dead letter."),
+    (
+        "sweep",
+        "Other programs",
+        "Results, trades and leg-outs that other programs wrote into Redis. Each one seen is accepted, and then in "
+        "every store, or set aside as a dead letter with the reason, until it is mended or staff have it tried again.",
+    ),
     (
         "verify",
         "Verified",
@@ -43,6 +48,7 @@ TERMS_SHOWN = (
     ("Today", glossary.DAILY),
     ("Open trades", glossary.TRADE),
     ("Exits and leg-outs", glossary.EXIT + glossary.LEG_OUT),
+    ("Other programs", glossary.OTHER_PROGRAMS),
 )
 
 

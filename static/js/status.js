@@ -68,8 +68,21 @@ export class Status {
   paintSweep(sweep, since) {
     if (!sweep || sweep.age_ms === null) return this.part("sweep", "unknown", "not swept yet");
     if (sweep.error) return this.part("sweep", "bad", "in trouble", sweep.error);
-    const text = `${sweep.seen} seen = ${sweep.accepted} accepted + ${sweep.set_aside} set aside`;
-    this.part("sweep", sweep.open ? "late" : this.freshness(sweep, since, SYNC_LATE_MS), text);
+    const { seen, accepted, set_aside, open } = sweep;
+    const sum = `${seen} seen = ${accepted} accepted + ${set_aside} set aside`;
+    this.part("sweep", open ? "late" : this.freshness(sweep, since, SYNC_LATE_MS), seen ? sum : "have written nothing");
+    this.linkLetters(open);
+  }
+
+  // Those who may see dead letters have a link here; for the others the words say it.
+  linkLetters(open) {
+    const item = document.querySelector('[data-part="sweep"]');
+    const link = item?.querySelector("a");
+    const text = open === 1 ? "1 dead letter waits" : `${open} dead letters wait`;
+    if (!link && open && item) item.querySelector(".words").textContent += `; ${text}`;
+    if (!link) return;
+    link.hidden = !open;
+    link.textContent = text;
   }
 
   paintVerify(verify, audit, since) {

@@ -53,6 +53,11 @@ def test_a_number_out_of_range_is_named(
     assert refused(bare_environment, *words, status=2) == f"Error: {reason} (see manage.py {words[0]} --help)"
 
 
+def test_commands_of_django_refuse_in_a_sentence_too(bare_environment: Mapping[str, str]) -> None:
+    sentence = refused(bare_environment, "migrate", "nosuchapp", status=2)
+    assert sentence == "Error: No installed app with label 'nosuchapp'. (see manage.py migrate --help)"
+
+
 def test_a_data_folder_that_cannot_be_is_named(bare_environment: Mapping[str, str], tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")

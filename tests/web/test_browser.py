@@ -262,6 +262,18 @@ def test_what_is_old_from_before_the_start_is_calm_until_a_period_has_passed(des
     expect(page.locator('[data-part="duckdb"]')).to_have_attribute("data-state", "bad")
 
 
+def test_records_of_other_programs_are_told_in_words_and_lead_to_the_dead_letters(desk: Desk) -> None:
+    swept = {"lag": 0, "age_ms": 900, "error": None, "seen": 5, "accepted": 3, "set_aside": 2, "open": 0}
+    desk.publish(sync={"sweep": swept})
+    page = desk.logged_in("/")
+    told = page.locator('[data-part="sweep"]')
+    expect(told).to_contain_text("5 seen = 3 accepted + 2 set aside")
+    expect(told.get_by_role("link")).to_be_hidden()
+    desk.publish(sync={"sweep": {**swept, "open": 1}})
+    told.get_by_role("link", name="1 dead letter waits").click()
+    expect(page).to_have_url(f"{desk.address}/admin/results/deadletter/?state=open")
+
+
 def test_numbers_that_stand_still_are_dimmed_and_the_banner_says_so(desk: Desk) -> None:
     desk.publish()
     page = desk.logged_in("/")
@@ -345,6 +357,8 @@ def test_theme_is_remembered_and_shared_with_the_admin(desk: Desk) -> None:
     assert page.evaluate(paper) == dark
     page.goto(desk.address + "/admin/")
     assert page.evaluate(paper) == dark
+    page.goto(desk.address + "/api/docs/")
+    expect(page.locator("html")).to_have_class("dark-mode")
 
 
 @pytest.mark.parametrize("screen", WIDTHS)

@@ -67,9 +67,19 @@ def test_staff_have_one_or_many_tried_again(role: str, client_of: ClientOf) -> N
     assert DeadLetter.objects.get(key="result:1").asked_by == role
 
 
+def test_staff_have_one_tried_again_from_its_page(client_of: ClientOf) -> None:
+    found, client = letter(), client_of(STAFF)
+    page = client.get(f"{PLACE}{found.pk}/change/").content.decode()
+    for part in ('<input type="hidden" name="action" value="retry">', f'name="_selected_action" value="{found.pk}"'):
+        assert part in page
+    retried(client, found)
+    assert "Try again" not in client.get(f"{PLACE}{found.pk}/change/").content.decode()
+
+
 def test_an_analyst_reads_only(client_of: ClientOf) -> None:
     found, client = letter(), client_of(ANALYST)
-    assert 'value="retry"' not in client.get(PLACE).content.decode()
+    for place in (PLACE, f"{PLACE}{found.pk}/change/"):
+        assert 'value="retry"' not in client.get(place).content.decode()
     retried(client, found)
     assert client.post(f"{PLACE}{found.pk}/change/", {"state": "done"}).status_code == 403
     assert client.get(f"{PLACE}add/").status_code == 403

@@ -111,7 +111,8 @@ def _value(column: Column, raw: bytes, key: str) -> Any:
         return _parsed(column, raw.decode())
     except (ValueError, InvalidOperation, OverflowError) as error:
         shown = raw[:80].decode(errors="replace")
-        raise WireError(f"{key}: field {column.name} is {shown!r}, not a {column.kind}: {error}") from None
+        why = "" if isinstance(error, InvalidOperation) else f": {error}"  # its text is a list of classes
+        raise WireError(f"{key}: field {column.name} is {shown!r}, not a {column.kind}{why}") from None
 
 
 def _parsed(column: Column, text: str) -> Any:

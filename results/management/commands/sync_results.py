@@ -75,7 +75,7 @@ class Command(DeskCommand):
         sweep = report.followers["sweep"]
         if isinstance(sweep, SweepState) and sweep.seen:
             sums = f"{sweep.seen} seen = {sweep.accepted} accepted + {sweep.set_aside} set aside"
-            console.print(f"records of other programs: {sums}; {sweep.open} dead letters wait, see the admin")
+            console.print(f"records of other programs, ever: {sums}; {_letters(sweep)}")
 
     def _print_hot(self, console: Console) -> None:
         retained = services.results_retained()
@@ -100,6 +100,16 @@ def _table(report: SyncReport) -> Table:
     for name, state in report.followers.items():
         table.add_row(name, state.position, str(state.lag), _state(state))
     return table
+
+
+def _letters(sweep: SweepState) -> str:
+    """What waits, and where to look."""
+    told = ["1 dead letter waits" if sweep.open == 1 else f"{sweep.open} dead letters wait"] if sweep.open else []
+    if sweep.incomplete:
+        told.append(f"{sweep.incomplete} still incomplete")
+    return ", ".join(told or ["nothing waits"]) + (
+        " (admin, or /api/v1/dead-letters/?state=open)" if sweep.open else ""
+    )
 
 
 def _state(state: FollowerState) -> str:
