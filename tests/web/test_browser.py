@@ -265,8 +265,7 @@ def test_what_is_old_from_before_the_start_is_calm_until_a_period_has_passed(des
 def test_records_of_other_programs_are_told_in_words_and_lead_to_the_dead_letters(desk: Desk) -> None:
     swept = {"lag": 0, "age_ms": 900, "error": None, "seen": 5, "accepted": 3, "set_aside": 2, "open": 0}
     desk.publish(sync={"sweep": swept})
-    page = desk.logged_in("/")
-    told = page.locator('[data-part="sweep"]')
+    told = (page := desk.logged_in("/")).locator('[data-part="sweep"]')
     expect(told).to_contain_text("5 seen = 3 accepted + 2 set aside")
     expect(told.get_by_role("link")).to_be_hidden()
     desk.publish(sync={"sweep": {**swept, "open": 1}})
@@ -275,8 +274,8 @@ def test_records_of_other_programs_are_told_in_words_and_lead_to_the_dead_letter
 
 
 def test_numbers_that_stand_still_are_dimmed_and_the_banner_says_so(desk: Desk) -> None:
-    desk.publish()
     page = desk.logged_in("/")
+    desk.publish()
     expect(page.locator("#banner")).to_be_hidden()
     expect(page.locator("#banner")).to_contain_text("No tick of the monitor for", timeout=8_000)
     expect(page.locator("body")).to_have_class("is-stale")
