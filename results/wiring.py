@@ -13,6 +13,7 @@ import structlog
 from django.conf import settings
 
 from paperdesk.checks import fsync_sentence
+from paperdesk.embedded.redis_server import answers
 from results.domain.tolerances import Tolerances
 from results.pipeline.audit import Audit
 from results.pipeline.clickhouse_tables import ClickHouseTables
@@ -56,9 +57,10 @@ def clickhouse() -> ClickHouse:
 
 @cache
 def sync() -> Sync:
-    """The pipeline of this process, on the wall clock. Its log begins with how safe Redis is."""
+    """The pipeline of this process, on the wall clock. Its log begins with how safe Redis is, if that answers."""
     made = new_sync(now_us)
-    logger.info("redis", fsync=fsync_sentence(settings.REDIS_URL))
+    if answers(settings.REDIS_URL):
+        logger.info("redis", fsync=fsync_sentence(settings.REDIS_URL))
     return made
 
 
