@@ -276,28 +276,11 @@ EXIT = (
 
 OTHER_PROGRAMS = (
     Term(
-        "seen",
-        "Seen",
-        "count",
-        "",
-        "Results, trades and leg-outs that other programs wrote into Redis, each change counted once; ever. "
-        "Always accepted plus set aside.",
+        "seen", "Seen", "count", "", "Records that other programs wrote into Redis, each change once: the sum of both."
     ),
-    Term("accepted", "Accepted", "count", "", "Of these, complete and lawful: they are in every store like our own."),
-    Term(
-        "set_aside",
-        "Set aside",
-        "count",
-        "",
-        "Of these, malformed, left incomplete, or a change that is not allowed. Each is kept whole as a dead letter.",
-    ),
-    Term(
-        "open",
-        "Waiting",
-        "count",
-        "",
-        "Dead letters that are still open: nobody has mended the record, and no other try has succeeded.",
-    ),
+    Term("accepted", "Accepted", "count", "", "Complete and lawful: they are in every store like our own."),
+    Term("set_aside", "Set aside", "count", "", "Malformed, left incomplete, or not allowed: each is a dead letter."),
+    Term("open", "Waiting", "count", "", "Dead letters whose record is neither mended nor taken at another try."),
 )
 
 BY_NAME = {
