@@ -8,6 +8,7 @@ active trades when their number differs from what the outbox told, and at least 
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
@@ -134,10 +135,15 @@ class OpenTrades:
         return last, everything, self._ours(fields for _, fields in entries), open_count
 
     def _ours(self, entries: Iterable[Mapping[bytes, bytes]]) -> set[str]:
-        """The ids of our trades among entries of the outbox."""
-        table = rows.PAPER_TRADE.encode()
-        changed = [msgspec.json.decode(each[b"row"], type=ChangedRow) for each in entries if each[b"table"] == table]
-        return {row.id for row in changed if row.portfolio == self._keys.prefix}
+        """The ids of our trades among entries of the outbox. What is no row tells nothing; the log sets it aside."""
+        table, ours = rows.PAPER_TRADE.encode(), set()
+        for each in entries:
+            if each.get(b"table") != table:
+                continue
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                row = msgspec.json.decode(each.get(b"row", b""), type=ChangedRow)
+                ours |= {row.id} if row.portfolio == self._keys.prefix else set()
+        return ours
 
     def _list(self, everything: bool, changed: set[str], open_count: int) -> tuple[set[str], set[str]]:
         """Brings up to date who is open; the ids of those that no longer are, and of those newly open."""

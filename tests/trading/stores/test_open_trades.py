@@ -132,6 +132,27 @@ def test_rows_of_other_portfolios_and_tables_are_nothing_to_us(kept: OpenTrades,
     assert kept.look() is first
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"nothing": "of ours"},
+        {"table": rows.PAPER_TRADE},
+        {"table": b"\xff"},
+        {"table": rows.PAPER_TRADE, "row": b"\xff"},
+        {"table": rows.PAPER_TRADE, "row": "{}"},
+        {"table": rows.PAPER_TRADE, "row": '{"id": 7, "portfolio": "strategy"}'},
+    ],
+)
+def test_an_entry_that_is_no_row_hides_none_of_those_beside_it(
+    fields: dict[str, Any], kept: OpenTrades, redis_client: Any
+) -> None:
+    changed = active(5, version=7)
+    put(redis_client, changed)
+    redis_client.xadd(keys.OUTBOX, fields)
+    tell(redis_client, changed)
+    assert shown(kept, changed) == changed
+
+
 def test_an_unreadable_record_is_read_again_until_it_can_be_read(kept: OpenTrades, redis_client: Any) -> None:
     broken = active(39)
     redis_client.set(OF.active_trade(broken.id), "{}")
