@@ -18,9 +18,10 @@ from pathlib import Path
 
 import msgspec
 
+from results.pipeline.hot_rows import HotRows
 from tests.faults.desk import Desk, DeskFailed
 from tests.faults.harm import KINDS, LAST, Harm, plan
-from tests.faults.judge import Judgement
+from tests.faults.judge import TABLE_OF, Judgement
 from tests.faults.load import ROWS_PER_STEP
 from tests.faults.normal import Normal, now_us
 
@@ -94,6 +95,7 @@ def run(folder: Path, asked: Asked, say: Say) -> Outcome:
         with clients(desk, lists, asked):
             struck = strike(desk, normal, asked, say)
         say("the clients have ended; the stores catch up")
+        wait_until_swept(desk)
         normal.wait(now_us(), NORMAL_SECONDS_MAX)
         struck += [
             one(desk, normal, Harm(kind, KINDS[kind][1][0]), began, random.Random(asked.seed), say)
@@ -157,6 +159,17 @@ def clients(desk: Desk, lists: Path, asked: Asked) -> Iterator[None]:
         for client in running:
             client.kill()
             client.wait()
+
+
+def wait_until_swept(desk: Desk) -> None:
+    """Wait until the running desk has taken in every record of another program; the judge names what is not."""
+    deadline = time.monotonic() + DRAIN_SECONDS_MAX
+    while time.monotonic() < deadline:
+        hot = HotRows(desk.redis)
+        hot.read(TABLE_OF.values())
+        if not hot.foreign:
+            return
+        time.sleep(1.0)
 
 
 def judgement_of(desk: Desk, lists: Path) -> Judgement:
