@@ -21,6 +21,7 @@ import django  # noqa: E402
 django.setup()
 
 from bench import (  # noqa: E402
+    backlog,
     contention,
     followers,
     foreign_writers,
@@ -44,6 +45,7 @@ BENCHMARKS = {
     "clickhouse": lambda options: followers.run_clickhouse(options.turns),
     "django": lambda options: followers.run_django(options.turns),
     "foreign": lambda options: foreign_writers.run(options.turns),
+    "backlog": lambda options: backlog.run(options.entries),
     "memory": lambda options: memory.run(options.minutes),
 }
 
@@ -54,6 +56,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument("--turns", type=int, default=5, help="counted turns of each (default %(default)s)")
     parser.add_argument("--minutes", type=int, default=12, help="length of the memory run (default %(default)s)")
+    parser.add_argument("--entries", type=int, default=200_000, help="of the backlog (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--memory-run", metavar="REDIS_URL", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -85,10 +85,10 @@ def run_big(turns: int) -> list[Ratio]:
     return [ratio_of("Redis to DuckDB, 20 million", words, "none", pairs[1:], 0.8, at_least=True, unit="rows/s")]
 
 
-def filled(url: str) -> redis.Redis:
-    """A Redis with the entries in its outbox."""
+def filled(url: str, entries: int = ENTRIES) -> redis.Redis:
+    """A Redis with so many entries in its outbox."""
     client = redis.Redis.from_url(url)
-    for start in range(0, ENTRIES, BATCH_ENTRIES):
+    for start in range(0, entries, BATCH_ENTRIES):
         pipeline = client.pipeline(transaction=False)
         for result, metrics in made_results(start // 2, BATCH_ENTRIES // 2):
             for entry in entries_of(result, metrics):

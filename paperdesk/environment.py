@@ -28,6 +28,7 @@ KNOWN = frozenset({
     "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS",
     "PAPERDESK_DATA", "PAPERDESK_FEED", "PAPERDESK_MARKET_DATA", "PAPERDESK_LOG", "PAPERDESK_METRICS_TOKEN",
     "PAPERDESK_RETAIN_HOURS", "PAPERDESK_HOT_HASHES_MAX", "PAPERDESK_ARCHIVE_DAYS",
+    "PAPERDESK_TABLES_DAYS",
 })  # fmt: skip
 
 BY_VARIABLE = "environment variable"
@@ -38,6 +39,7 @@ BY_DEFAULT = "default"
 ASSIGNMENT = re.compile(r"(?:export )?[A-Za-z_0-9]+=")  # what django-environ reads: no blanks around the =
 PASSWORD = re.compile(r"^([a-z]+://[^/@:]*):.*@")  # up to the last @: one with a slash in it is no good, but secret
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+DAYS_MAX = 36_500
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 
 
@@ -85,6 +87,13 @@ class Environment:
         text = self.text(name, str(default))
         if not text.isdecimal():
             raise ConfigurationError(f"{name} is {text!r}; it must be a whole number, 0 or more")
+        return int(text)
+
+    def days(self, name: str, default: int) -> int:
+        """Return a setting that is a number of days. Raises ConfigurationError for anything else."""
+        text = self.text(name, str(default))
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= DAYS_MAX:
+            raise ConfigurationError(f"{name} is {text!r}; it must be a whole number of days from 1 to {DAYS_MAX}")
         return int(text)
 
     def words(self, name: str, default: str = "") -> list[str]:

@@ -6,9 +6,11 @@ the canonical row (`results.domain.canonical`) except the ingestion columns, whi
 
 from __future__ import annotations
 
+import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import NotSupportedError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -17,6 +19,7 @@ from results.domain.units import PLACES
 
 INGESTION_COLUMNS = frozenset({"stream_id", "ingested_at"})
 DIGITS = 38
+WINDOW = "window"  # among the followers' watermarks: its mark is the first day of which the tables have every row
 _OFFSET = 10**DIGITS
 
 
@@ -110,3 +113,18 @@ class MirroredModel(models.Model):
     class Meta:
         abstract = True
         default_permissions = ("view",)
+
+
+def window_began() -> datetime.date | None:
+    """The first day of which these tables have every row; None while nothing was ever removed from them."""
+    marks = apps.get_model("results", "FollowerWatermark")._default_manager.filter(name=WINDOW)
+    found = marks.values_list("mark", flat=True).first()
+    return None if found is None else datetime.date.fromisoformat(found)
+
+
+def window_note() -> str:
+    """What to say of a row that is not here, where it may be one that was removed; "" where none was."""
+    began = window_began()
+    if began is None:
+        return ""
+    return f"Rows of days before {began} are no longer in these tables; ClickHouse and manage.py export have them."

@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from paperdesk.admin_format import NOTHING, shown
 from paperdesk.bounded_list import BoundedChangeList, BoundedPaginator
 from paperdesk.columns import description_of, heading_of, name_of
+from paperdesk.mirror import window_note
 
 RECORD_COLUMNS = ("version", "day", "row_hash", "stream_id", "ingested_at")
 ROWS_A_PAGE = 50
@@ -87,6 +88,10 @@ class MirrorAdmin(admin.ModelAdmin):
         return False
 
     # The list ---------------------------------------------------------------------------------------------------------
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list, which says so where rows were removed from its table."""
+        return super().changelist_view(request, {"subtitle": window_note() or None, **(extra_context or {})})
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedChangeList]:
         """A list that does not count the table."""
         return BoundedChangeList

@@ -17,6 +17,7 @@ from django import forms
 from django.core.exceptions import ValidationError as InvalidValue
 from django.db import models
 from django.db.models import Model, QuerySet
+from django.http import Http404
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import permissions, serializers, viewsets
@@ -25,7 +26,7 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
 from paperdesk.columns import description_of, name_of
-from paperdesk.mirror import DIGITS, ExactDecimalField, JsonTextField
+from paperdesk.mirror import DIGITS, ExactDecimalField, JsonTextField, window_note
 from results.domain.units import PLACES, plain, text_of
 
 PAGE_ROWS = 100
@@ -211,3 +212,10 @@ class MirrorViewSet(viewsets.ReadOnlyModelViewSet):
     permission_classes: ClassVar = [ViewPermission]
     filter_backends: ClassVar = [NamedErrors]
     pagination_class = NewestFirst
+
+    def get_object(self) -> Any:
+        """The row. Raises NotFound, which says so where rows of its age were removed."""
+        try:
+            return super().get_object()
+        except Http404 as missing:
+            raise NotFound(f"{missing} {window_note()}".strip()) from None

@@ -7,6 +7,8 @@ SYNC_SECONDS = 3.0
 VERIFY_SECONDS = 60.0
 AUDIT_SECONDS = 5.0  # a slice of 0.2 s each, until today's audit is done; then one GET
 RETAIN_SECONDS = 10.0  # some round trips when nothing is due; else 2 s at most
+PRUNE_SECONDS = 3_600.0
+COMPACT_SECONDS = 600.0
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "monitor-tick": {
@@ -33,6 +35,16 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "results.tasks.retain",
         "schedule": RETAIN_SECONDS,
         "options": {"expires": RETAIN_SECONDS},
+    },
+    "results-prune": {
+        "task": "results.tasks.prune",
+        "schedule": PRUNE_SECONDS,
+        "options": {"expires": PRUNE_SECONDS},
+    },
+    "results-compact": {
+        "task": "results.tasks.compact",
+        "schedule": COMPACT_SECONDS,
+        "options": {"expires": COMPACT_SECONDS},
     },
 }
 

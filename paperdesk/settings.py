@@ -24,6 +24,7 @@ REDIS_URL = _DECISIONS["redis_url"].value
 REDIS_SERVICE_URL = environment.service_url(REDIS_URL)
 CLICKHOUSE_URL = environment.http_url("CLICKHOUSE_URL", _DECISIONS["clickhouse_url"].value)
 CLICKHOUSE_CLUSTER = ENVIRONMENT.text("CLICKHOUSE_CLUSTER")
+TABLES_DAYS = ENVIRONMENT.days("PAPERDESK_TABLES_DAYS", 90)
 DUCKDB_PATH = Path(_DECISIONS["duckdb_path"].value)
 MARKET_DATA = (BASE_DIR / ENVIRONMENT.text("PAPERDESK_MARKET_DATA", "../shared/market-data")).resolve()
 PAPERDESK_FEED = ENVIRONMENT.text("PAPERDESK_FEED", "synthetic")

@@ -14,6 +14,7 @@ from results import wiring
 from results.domain.units import day_of
 from results.pipeline.audit import AuditPass
 from results.pipeline.check import CheckReport, check_invariants
+from results.pipeline.compaction import Compacted, Removed, no_slice
 from results.pipeline.export import Exported, Say, export_table
 from results.pipeline.invariants import Violation
 from results.pipeline.log_writer import Progress
@@ -73,6 +74,19 @@ def loss_accept(prefix: str) -> int:
     """
     with answering("accepting what Redis has"):
         return Rebuild(wiring.redis_client(), wiring.gate()).accept(prefix)
+
+
+def tables_prune() -> dict[str, int]:
+    """Remove rows of before the window from the Django tables; how many, by table. Raises like `Window.run`."""
+    return wiring.window().run()
+
+
+def log_compact(seconds_max: float = float("inf"), on_slice: Removed = no_slice) -> Compacted:
+    """Remove superseded versions from the durable log that every store has; see `results.pipeline.compaction`.
+
+    Raises ClickHouseAway, django.db.DatabaseError, WarehouseMissing, WarehouseBusy.
+    """
+    return wiring.compaction().run(seconds_max, on_slice)
 
 
 def stores_verify(

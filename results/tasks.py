@@ -12,6 +12,8 @@ from django.db import DatabaseError
 
 from results.domain.errors import PaperDeskError
 
+COMPACT_SECONDS_MAX = 1.0  # one worker does the sync too
+
 log = structlog.get_logger(__name__)
 
 
@@ -72,3 +74,31 @@ def retain() -> None:
         services.results_retain()
     except (PaperDeskError, DatabaseError) as error:
         log.warning("retention waits", error=str(error))
+
+
+@shared_task(name="results.tasks.prune")
+def prune() -> None:
+    """Remove rows of before the window from the Django tables."""
+    from results import services
+
+    try:
+        removed = services.tables_prune()
+    except (PaperDeskError, DatabaseError) as error:
+        log.warning("the window of the tables waits", error=str(error))
+        return
+    if removed:
+        log.info("rows of before the window removed", **removed)
+
+
+@shared_task(name="results.tasks.compact")
+def compact() -> None:
+    """Remove some superseded versions from the durable log; the sync waits for no longer than this takes."""
+    from results import services
+
+    try:
+        done = services.log_compact(COMPACT_SECONDS_MAX)
+    except (PaperDeskError, DatabaseError) as error:
+        log.warning("compaction waits", error=str(error))
+        return
+    if done.removed:
+        log.info("log compacted", removed=done.removed, bytes_after=done.bytes_after)

@@ -17,6 +17,7 @@ from paperdesk.embedded.redis_server import answers
 from results.domain.tolerances import Tolerances
 from results.pipeline.audit import Audit
 from results.pipeline.clickhouse_tables import ClickHouseTables
+from results.pipeline.compaction import Compaction
 from results.pipeline.confirmed import ConfirmedRows
 from results.pipeline.look import Keeper
 from results.pipeline.mirror import DjangoTables
@@ -27,6 +28,7 @@ from results.pipeline.sync import Sync
 from results.pipeline.trade_archive import TradeArchive
 from results.pipeline.verify import Verifier
 from results.pipeline.verify_sources import ClickHouseRows, DjangoRows
+from results.pipeline.window import Window
 from results.stores.clickhouse import ClickHouse
 from results.stores.failures import ClickHouseAway
 from results.stores.gate import Gate
@@ -98,6 +100,19 @@ def trade_archive() -> TradeArchive | None:
 def confirmed_rows() -> ConfirmedRows:
     """Asks every durable store for rows."""
     return ConfirmedRows(gate(), [keeper.follower for keeper in keepers()], clickhouse)
+
+
+@cache
+def window() -> Window:
+    """The window of the Django tables."""
+    follower = ClickHouseTables(clickhouse, gate)
+    return Window(gate(), clickhouse, follower, settings.TABLES_DAYS, now_us)
+
+
+@cache
+def compaction() -> Compaction:
+    """The compaction of the durable log."""
+    return Compaction(gate(), [keeper.follower for keeper in keepers()], now_us)
 
 
 @cache

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from paperdesk.mirror import window_note
 from trading import glossary, selectors, wiring
 
 HEALTH = (
@@ -81,6 +82,6 @@ def trade(request: HttpRequest, trade_id: uuid.UUID) -> HttpResponse:
     except selectors.TradeUnreadable as trouble:
         return render(request, "desk/unreadable.html", {"trouble": trouble, "trade_id": trade_id}, status=503)
     if page is None:
-        missing = f"No trade has the id {trade_id}. It may be from another desk, or mistyped."
+        missing = f"No trade has the id {trade_id}. It may be from another desk, or mistyped. {window_note()}".strip()
         return render(request, "404.html", {"missing": missing}, status=404)
     return render(request, "desk/trade.html", {"page": page, "trade": page.facts, "terms": glossary.BY_NAME["trade"]})

@@ -22,18 +22,20 @@ Progress = Callable[[str, int], None]
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What one call wrote: log rows, dead letters; whether an epoch began; where the log now is."""
+    """What one call wrote: log rows, dead letters; whether an epoch began; where the log now is, and whether the stream
+    had nothing behind that. Its last entry may be gone, so that no mark ever reaches the stream's last id."""
 
     rows: int
     dead_letters: int
     epoch_began: bool
     stream: StreamState
     mark: duck.Watermark
+    is_at_end: bool = False
 
     @property
     def is_level(self) -> bool:
         """Whether the log has the whole stream, as it was when this began."""
-        return order_of(self.mark.stream_id) >= order_of(self.stream.last_id)
+        return self.is_at_end or order_of(self.mark.stream_id) >= order_of(self.stream.last_id)
 
 
 class LogWriter:
@@ -49,14 +51,16 @@ class LogWriter:
         """Append at most `batches_max` batches of what is new, in one transaction."""
         stream, position, began = self._where(connection, at_us)
         found: list[StreamEntry] = []
+        is_at_end = False
         for _ in range(batches_max):
             batch = self._stream.after(position)
             if not batch:
+                is_at_end = True
                 break
             found += batch
             position = batch[-1].stream_id
         rows, letters = self._append(connection, found, stream.epoch, at_us) if found else (0, 0)
-        return Written(rows, letters, began, stream, duck.watermark(connection))
+        return Written(rows, letters, began, stream, duck.watermark(connection), is_at_end)
 
     def _where(self, connection: duckdb.DuckDBPyConnection, at_us: int) -> tuple[StreamState, str, bool]:
         """The stream, from where to read it, and whether a new epoch began."""

@@ -18,6 +18,7 @@ import duckdb
 import msgspec
 from redis import Redis
 
+from paperdesk.mirror import window_began
 from results.pipeline.comparison import LOG, Comparison, Difference, Subject, compare, compare_hot, corrupt
 from results.pipeline.fingerprints import Fingerprint, fingerprint_of
 from results.pipeline.follower import Follower
@@ -130,10 +131,11 @@ class Look:
         seen = {name: marks for name, marks in rows.items() if marks is not None}
         found = {LOG: Comparison(corrupt(_subject(part, LOG), log), set())}
         for name, marks in seen.items():
+            expected = {key: log[key] for key in marks.keys() & log.keys()} if _is_pruned(name, part) else log
             if marks is born:
                 found[name] = compare_hot(_subject(part, name), log, marks, waiting | unrelayed(part.table))
             else:
-                found[name] = compare(_subject(part, name), log, marks, confirmed[name])
+                found[name] = compare(_subject(part, name), expected, marks, confirmed[name])
         if self._hot:
             found[REDIS] = _of_redis(part, log, hot, stream, waiting)
             seen[REDIS] = {**stream, **hot}
@@ -206,3 +208,11 @@ def _of_redis(part: Part, log: Marks, hot: Marks, stream: Marks, waiting: frozen
     }
     entries = compare_hot(subject, log, newest, waiting)
     return Comparison(records.differences + entries.differences, records.behind | entries.behind)
+
+
+def _is_pruned(name: str, part: Part) -> bool:
+    """Whether rows of the part's day were removed there on purpose."""
+    if name != DjangoRows.name:
+        return False
+    began = window_began()
+    return began is not None and part.day < began

@@ -34,15 +34,17 @@ WANTED = "wanted"
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """One loss. `read_until` is the last entry that may have been written before it was noticed ("": not known yet),
-    `from_ms` the time of the oldest entry that Redis still has (0: it has none of before), `durable` the highest
-    version of each table then; `is_settled` once the hot records were compared with the log."""
+    """One loss. `last_read` is the last entry that the log had read, `read_until` the last one that may have been
+    written before the loss was noticed ("": not known yet), `from_ms` the time of the oldest entry that Redis still
+    has (0: it has none of before), `durable` the highest version of each table then; `is_settled` once the hot records
+    were compared with the log."""
 
     epoch: str
     before: str
     began_us: int
     from_ms: int
     durable: dict[str, int]
+    last_read: str = START
     read_until: str = ""
     is_settled: bool = False
 
@@ -98,7 +100,7 @@ class Losses:
         above = self._stream.length() + SLACK
         first = order_of(self._stream.first_id())
         from_ms = first[0] if (0, 0) < first <= order_of(mark.stream_id) else 0
-        loss = Loss(str(uuid.uuid4()), mark.epoch, at_us, from_ms, durable)
+        loss = Loss(str(uuid.uuid4()), mark.epoch, at_us, from_ms, durable, mark.stream_id)
         floors = {name: version + above for name, version in durable.items()}
         held = dict.fromkeys(sorted(portfolios_of(connection) | self._portfolios()), COMPARING)
         step = Step(f"epoch:{loss.epoch}").expect(keys.OUTBOX_EPOCH, known).set(keys.OUTBOX_EPOCH, loss.epoch)
@@ -149,7 +151,8 @@ class Survivors:
 
     def sorted_out(self, connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry]) -> list[Entry]:
         """The entries that the log does not have: with the version that they say where it is a new one, else with one
-        above all that the log had when the history was lost."""
+        above all that the log had when the history was lost. An older version that was read before the loss is not
+        there because a compaction has removed it."""
         given = [(entry, _identity(TABLES[entry.table], entry)) for entry in entries]
         newest: dict[tuple[str, str], int] = {}
         known: set[tuple[str, str, int, int]] = set()
@@ -163,9 +166,12 @@ class Survivors:
             subject = (entry.table, key)
             if (*subject, version, hashed) in known:
                 continue
-            if version <= newest.get(subject, version - 1) and not TABLES[entry.table].is_born:
-                version = max(newest[subject], self._loss.durable.get(entry.table, 0)) + 1
-                entry = _at_version(TABLES[entry.table], entry, version)
+            if version <= newest.get(subject, version - 1):
+                if order_of(entry.stream_id) <= order_of(self._loss.last_read):
+                    continue
+                if not TABLES[entry.table].is_born:  # those have their versions from SQL
+                    version = max(newest[subject], self._loss.durable.get(entry.table, 0)) + 1
+                    entry = _at_version(TABLES[entry.table], entry, version)
             newest[subject] = max(version, newest.get(subject, version))
             fresh.append(entry)
         return fresh

@@ -16,6 +16,9 @@ from redis import Redis
 
 from trading.stores import keys
 
+MEGABYTE = 1_000_000
+BACKLOG_ENTRIES = 50_000  # some 60 MB of Redis's memory; at most this many wait within a minute's trouble
+BACKLOG = "outbox"  # beside the followers, while so many entries wait in Redis: `error` tells how many, and its memory
 FOLLOWERS = ("relay", "sweep", "reconcile", "duckdb", "django", "clickhouse")
 
 
@@ -100,6 +103,30 @@ def published(client: Redis) -> dict[str, FollowerState]:
 def publish(client: Redis, states: Mapping[str, FollowerState]) -> None:
     """Write the states into `paperdesk:sync`."""
     client.hset(keys.SYNC, mapping={name: msgspec.json.encode(state) for name, state in states.items()})
+
+
+def backlog_of(client: Redis, states: Mapping[str, FollowerState]) -> str | None:
+    """What to say of the entries that wait in Redis's memory; None while they are few."""
+    behind = {name: states[name].lag for name in ("reconcile", "duckdb") if states[name].lag >= BACKLOG_ENTRIES}
+    if not behind:
+        return None
+    memory = cast("dict[str, int]", client.info("memory"))
+    limit = f" of {memory['maxmemory'] // MEGABYTE} MB" if memory["maxmemory"] else ""
+    who = " and ".join(f"{name} has yet to take {lag}" for name, lag in behind.items())
+    return (
+        f"{client.xlen(keys.OUTBOX)} entries stand in Redis, none of which may be removed: {who} or more; "
+        f"Redis uses {memory['used_memory'] // MEGABYTE} MB{limit}"
+    )
+
+
+def publish_backlog(client: Redis, states: Mapping[str, FollowerState], told_before: bool, at_us: int) -> bool:
+    """Tell of the backlog, or no longer; whether there is one to tell of."""
+    sentence = backlog_of(client, states)
+    if sentence is None and told_before:
+        client.hdel(keys.SYNC, BACKLOG)
+    if sentence is not None:
+        client.hset(keys.SYNC, BACKLOG, msgspec.json.encode(FollowerState("", 0, at_us, sentence, at_us)))
+    return sentence is not None
 
 
 def state_after(before: FollowerState | None, position: str, lag: int, error: str | None, at_us: int) -> FollowerState:

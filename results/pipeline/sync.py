@@ -27,7 +27,7 @@ from results.pipeline.loss import Losses
 from results.pipeline.rebuild import Rebuild
 from results.pipeline.reconcile import Reconciler
 from results.pipeline.relay import Relay, Relayed
-from results.pipeline.report import FollowerState, SyncReport, publish, published, state_after
+from results.pipeline.report import FollowerState, SyncReport, publish, publish_backlog, published, state_after
 from results.pipeline.stream import START, OutboxStream, StreamState, order_of
 from results.stores.duck import Watermark
 from results.stores.gate import Gate
@@ -70,6 +70,7 @@ class Sync:
         self.dead_letters = DeadLetterBox(StepRunner(client))
         self.log: Known | None = None
         self.positions: dict[str, int] = {}
+        self.has_backlog = True  # or one before had it
 
     def once(self, progress: Progress = no_progress, seconds_max: float = SECONDS_MAX) -> SyncReport:
         """Do what there is to do, for about `seconds_max` at most, and publish how far everybody is.
@@ -78,6 +79,7 @@ class Sync:
         """
         report = _Turn(self, progress, time.monotonic() + seconds_max).run()
         publish(self.client, report.followers)
+        self.has_backlog = publish_backlog(self.client, report.followers, self.has_backlog, report.at_us)
         return report
 
 
@@ -86,6 +88,7 @@ class Known(msgspec.Struct, frozen=True):
 
     stream: StreamState
     mark: Watermark
+    is_level: bool
 
 
 class _Turn:
@@ -193,11 +196,7 @@ class _Turn:
 
     def _log_is_level(self) -> bool:
         log = self.sync.log
-        return (
-            log is not None
-            and log.stream == self.stream
-            and order_of(log.mark.stream_id) >= order_of(log.stream.last_id)
-        )
+        return log is not None and log.stream == self.stream and log.is_level
 
     def _marks_of_those_behind(self) -> dict[str, Sequence[Mark]]:
         found: dict[str, Sequence[Mark]] = {}
@@ -232,7 +231,7 @@ class _Turn:
 
     def _note(self, written: Written) -> None:
         self.stream = written.stream
-        self.sync.log = Known(written.stream, written.mark)
+        self.sync.log = Known(written.stream, written.mark, written.is_level)
         self.appended += written.rows
         self.letters += written.dead_letters
         self.epoch_began = self.epoch_began or written.epoch_began

@@ -5,8 +5,9 @@
     rejected_entry  entries that are no row of their table: stream_id, table_name, row (text), reason, rejected_at
 
 Invariants: rows and watermark are committed together; an entry at or below the watermark of its epoch is ignored;
-`seq` only grows, over the whole file; nothing is updated or deleted but the watermark. All functions take a connection
-from `gate`, leave no transaction open, and fetch every result to its end (an open one owns the connection).
+`seq` only grows, over the whole file; nothing is updated but the watermark, or deleted but by the compaction. All
+functions take a connection from `gate`, leave no transaction open, and fetch every result to its end (an open one owns
+the connection).
 """
 
 from __future__ import annotations

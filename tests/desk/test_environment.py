@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from paperdesk.embedded.desk_file import Desk, write_desk
-from paperdesk.environment import UnknownSetting, http_url, masked, read_environment, service_url
+from paperdesk.environment import Environment, UnknownSetting, http_url, masked, read_environment, service_url
 from paperdesk.errors import ConfigurationError
 
 
@@ -121,3 +121,15 @@ def test_a_clickhouse_address_is_an_http_one() -> None:
     assert http_url("CLICKHOUSE_URL", "") == ""
     with pytest.raises(ConfigurationError, match=r"CLICKHOUSE_URL is 'clickhouse://me:\*\*\*@host'; it must look like"):
         http_url("CLICKHOUSE_URL", "clickhouse://me:secret@host")
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "1.5", "ninety", "36501", "９０"])
+def test_a_number_of_days_that_is_none_is_refused_with_its_value(given: str) -> None:
+    environment = Environment({"PAPERDESK_TABLES_DAYS": given}, {}, {})
+    with pytest.raises(ConfigurationError, match=f"PAPERDESK_TABLES_DAYS is '{given}'; it must be a whole number"):
+        environment.days("PAPERDESK_TABLES_DAYS", 90)
+
+
+def test_a_number_of_days_is_read_or_the_default() -> None:
+    assert Environment({"PAPERDESK_TABLES_DAYS": "7"}, {}, {}).days("PAPERDESK_TABLES_DAYS", 90) == 7
+    assert Environment({}, {}, {}).days("PAPERDESK_TABLES_DAYS", 90) == 90

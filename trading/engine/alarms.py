@@ -17,6 +17,7 @@ FOLLOWER_NAMES = {
     "relay": "the relay of settings to the stores",
 }
 VERIFIERS = ("verify", "audit")  # what every minute and what every day compares
+BACKLOG = "outbox"  # entries that nobody has taken yet
 UNREADABLE_SHOWN_MAX = 5
 FEED_TROUBLES_SHOWN_MAX = 5
 
@@ -55,7 +56,9 @@ def _followers(followers: Mapping[str, Mapping[str, Any]]) -> list[str]:
             found.append(f"{records} of other programs could not be taken; see the dead letters in the admin.")
         if not state.get("error"):
             continue
-        if name in VERIFIERS:
+        if name == BACKLOG:
+            found.append(f"The outbox grows: {state['error']}.")
+        elif name in VERIFIERS:
             found.append(f"The stores do not agree: {state['error']}; see manage.py verify_stores.")
         else:
             since = clock_time(state["since_us"]) if state.get("since_us") else "an unknown time"

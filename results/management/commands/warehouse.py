@@ -1,4 +1,5 @@
-"""`manage.py warehouse migrate|status`: DuckDB's and ClickHouse's tables, made and compared by the models' schema.
+"""`manage.py warehouse migrate|status|compact`: DuckDB's and ClickHouse's tables, made and compared by the models'
+schema; superseded versions removed from DuckDB.
 
 The two stores are told of separately: when ClickHouse is away, DuckDB is still migrated, and the exit status says 1.
 """
@@ -13,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from django.conf import settings
 
-from paperdesk.command import DeskCommand
+from paperdesk.command import DeskCommand, progress
+from results import services
 from results.domain.errors import PaperDeskError
 from results.stores import duck, duck_plan
 from results.stores.changes import Plan
@@ -25,6 +28,7 @@ from results.stores.gate import Gate
 
 MIGRATE = "migrate"
 STATUS = "status"
+COMPACT = "compact"
 UP_TO_DATE = "up to date"
 EXIT_NOT_WELL = 1
 
@@ -32,15 +36,21 @@ Report = dict[str, Any]
 
 
 class Command(DeskCommand):
-    help = "Make or compare the tables of DuckDB and ClickHouse. Additions only; anything else is refused."
+    help = (
+        "Make or compare the tables of DuckDB and ClickHouse (additions only; anything else is refused), or remove "
+        "superseded versions from DuckDB that every store has."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("action", choices=(MIGRATE, STATUS))
+        parser.add_argument("action", choices=(MIGRATE, STATUS, COMPACT))
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         parser.add_argument("--dry-run", action="store_true", help="migrate: print the plan and change nothing")
         parser.add_argument("--brief", action="store_true", help="one line for each store that lacks something")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["action"] == COMPACT:
+            self._compact(options["json"])
+            return
         changing = options["action"] == MIGRATE and not options["dry_run"]
         teller = Teller(_silent if options["json"] else self._say, options["brief"])
         reports = {
@@ -53,6 +63,17 @@ class Command(DeskCommand):
             self.stdout.write(json.dumps({"ok": well, **reports}, indent=2))
         if not well:
             sys.exit(EXIT_NOT_WELL)
+
+    def _compact(self, as_json: bool) -> None:
+        with progress("looking for superseded versions", as_json) as say:
+            done = services.log_compact(on_slice=lambda table, _count: say(f"compacting {table}"))
+        if as_json:
+            self.stdout.write(msgspec.json.encode({"ok": done.is_complete, **msgspec.to_builtins(done)}).decode())
+            return
+        for table, count in done.removed.items():
+            self._say(f"{table}: {count} superseded versions removed")
+        size = f"{done.bytes_after / 1e6:.1f} MB, before {done.bytes_before / 1e6:.1f} MB"
+        self._say(f"DuckDB: {sum(done.removed.values())} removed in {done.seconds:.1f} s; the file has {size}")
 
     def _attempt(self, work: Callable[[], Report]) -> Report:
         """The report of one store; what went wrong there is said at once, and the other store has its turn."""

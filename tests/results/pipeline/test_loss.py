@@ -13,6 +13,7 @@ from results.pipeline import sync as sync_module
 from results.pipeline.comparison import Kind
 from results.pipeline.loss import COMPARING, Losses
 from results.pipeline.rebuild import NotHeld, Rebuild
+from results.pipeline.report import SyncReport
 from results.stores import duck
 from results.stores.clickhouse import ClickHouse
 from results.stores.failures import CommitUnknown
@@ -55,6 +56,14 @@ def resumed(side: Side, at_us: int) -> tuple[Portfolio, dict[str, Trade]]:
     return portfolio, trades
 
 
+def settle(side: Side) -> SyncReport:
+    """Sync until another turn would do nothing, and the hot records were compared: a slow machine needs several."""
+    report = side.settle()
+    while (loss := Losses(side.client).last()) is not None and not loss.is_settled:
+        report = side.sync.once().after(report)
+    return report
+
+
 def newest(side: Side, trade_id: str) -> dict[str, tuple[int, str, Any]]:
     """Version, status and net of a trade's newest row in each durable store."""
     query = f"SELECT version, status, actual_profit_usd FROM paper_trade WHERE id = '{trade_id}'"
@@ -81,11 +90,11 @@ def test_an_older_copy_that_was_put_back_overwrites_nothing_and_holds_the_portfo
     portfolio = Portfolio(side.client)
     portfolio.closed(portfolio.opened(1))
     second = portfolio.opened(2)
-    before = side.settle()
+    before = settle(side)
     own.copy()
     ended = portfolio.closed(second)  # version 4; the copy has it Active at version 2
     third = portfolio.opened(3)  # the copy does not know it
-    assert side.settle().is_level
+    assert settle(side).is_level
     lost = newest(side, ended.id)
     assert {row[:2] for row in lost.values()} == {(4, "Closed")}
 
@@ -93,7 +102,7 @@ def test_an_older_copy_that_was_put_back_overwrites_nothing_and_holds_the_portfo
     report = side.new_sync().once()
     assert report.epoch_began
     assert report.epoch != before.epoch
-    assert side.settle().is_level
+    assert settle(side).is_level
     assert newest(side, ended.id) == lost
     assert {row[:2] for row in newest(side, third.id).values()} == {(2, "Active")}
     assert [version for version, _ in versions_in_log(side, ended.id)] == [1, 2, 4]  # nothing was taken in twice
@@ -108,18 +117,18 @@ def test_an_older_copy_that_was_put_back_overwrites_nothing_and_holds_the_portfo
 def test_what_is_written_afterwards_gets_versions_above_all_that_are_durable(side: Side, own: OwnRedis) -> None:
     portfolio = Portfolio(side.client)
     trade = portfolio.opened(1)
-    side.settle()
+    settle(side)
     own.copy()
     portfolio.closed(trade)
-    side.settle()
+    settle(side)
     own.restore()
-    side.settle()
+    settle(side)
 
     floors = floors_of(side.client).versions
     assert floors["paper_trade"] > 4
     portfolio, trades = resumed(side, portfolio.at_us)
     again = portfolio.closed(trades[trade.id], long_exit="39000")  # the same versions, other content
-    assert side.settle().is_level
+    assert settle(side).is_level
     found = newest(side, trade.id)
     assert len(set(found.values())) == 1
     version, status, net = found["duckdb"]
@@ -136,15 +145,15 @@ def test_what_was_written_before_the_loss_was_noticed_is_taken_in_above_what_was
 ) -> None:
     portfolio = Portfolio(side.client)
     trade = portfolio.opened(1)
-    side.settle()
+    settle(side)
     own.copy()
     portfolio.closed(trade)
-    side.settle()
+    settle(side)
     own.restore()
     portfolio, trades = resumed(side, portfolio.at_us)
     again = portfolio.closed(trades[trade.id], long_exit="39000")  # version 4 again, before anybody looked
 
-    assert side.settle().is_level
+    assert settle(side).is_level
     found = newest(side, trade.id)
     assert len(set(found.values())) == 1
     assert found["duckdb"] == (5, "Closed", again.actual_profit_usd)
@@ -158,18 +167,18 @@ def test_an_emptied_redis_loses_nothing_durable_and_begins_above_it(side: Side, 
     portfolio = Portfolio(side.client)
     trade = portfolio.opened(1)
     portfolio.closed(portfolio.opened(2))
-    side.settle()
+    settle(side)
     with side.gate.read() as connection:
         durable = duck.head(connection)
     own.wipe()
-    report = side.settle()
+    report = settle(side)
     assert report.epoch_began
     reason = Holds(side.client).of_loss()[PREFIX]  # of a portfolio that Redis does not even know
     assert "0 trades there are older than in the durable stores, 1 open and 1 closed ones are missing" in reason
     again = Portfolio(side.client)
     assert again.store.held_for() == reason
     again.opened(1)  # the same id, from version 1 on
-    assert side.settle().is_level
+    assert settle(side).is_level
     versions = [version for version, _ in versions_in_log(side, trade.id)]
     assert versions[:2] == [1, 2]
     assert min(versions[2:]) > max(versions[:2])
@@ -181,19 +190,19 @@ def test_an_emptied_redis_loses_nothing_durable_and_begins_above_it(side: Side, 
 def test_a_portfolio_goes_on_once_somebody_accepts_what_redis_has(side: Side, own: OwnRedis) -> None:
     portfolio = Portfolio(side.client)
     trade = portfolio.opened(1)
-    side.settle()
+    settle(side)
     own.copy()
     portfolio.closed(trade)
-    side.settle()
+    settle(side)
     own.restore()
-    side.settle()
+    settle(side)
     rebuild = Rebuild(side.client, side.gate)
     with pytest.raises(NotHeld, match="'other' is not held for a loss of Redis's history; held are: strategy"):
         rebuild.accept("other")
     assert rebuild.accept(PREFIX) == 1
     assert Holds(side.client).of_loss() == {}
     assert holds_sent(side)[-1] == ""
-    side.settle()
+    settle(side)
     version, status, _ = newest(side, trade.id)["clickhouse"]
     assert (version > floors_of(side.client).versions["paper_trade"], status) == (True, "Active")
     assert side.verifier().run().differences == []
@@ -204,15 +213,15 @@ def test_a_portfolio_goes_on_once_somebody_accepts_what_redis_has(side: Side, ow
 def test_result_hashes_that_are_older_get_the_newest_durable_rows(side: Side, own: OwnRedis) -> None:
     portfolio = Portfolio(side.client)
     portfolio.opened(1)
-    side.settle()
+    settle(side)
     source = side.client.keys(keys.RESULT_PATTERN)[0]
     own.copy()
     side.client.hset(source, "pnl", "1.5")  # another program corrects it; the sweep takes it in as version 2
-    side.settle()
+    settle(side)
     newer = side.client.hmget(source, ["pnl", "version", "row_hash"])
     own.restore()
     assert side.client.hget(source, "pnl") != b"1.5"
-    report = side.settle()
+    report = settle(side)
     assert report.rebuilt == 1
     assert side.client.hmget(source, ["pnl", "version", "row_hash"]) == newer
     assert side.verifier().run().differences == []
@@ -223,9 +232,9 @@ def test_a_lost_epoch_alone_holds_nobody_for_long(side: Side) -> None:
     portfolio = Portfolio(side.client)
     portfolio.closed(portfolio.opened(1))
     portfolio.opened(2)
-    length = side.settle().appended
+    length = settle(side).appended
     side.client.delete(keys.OUTBOX_EPOCH)
-    report = side.settle()
+    report = settle(side)
     assert (report.epoch_began, report.appended, report.is_level) == (True, 0, True)
     assert holds_sent(side) == [""]
     assert Holds(side.client).of_loss() == {}
@@ -237,56 +246,56 @@ def test_more_survivors_than_one_turn_takes_are_not_taken_in_twice(side: Side, m
     monkeypatch.setattr(sync_module, "BATCHES_PER_TURN", 1)
     for number in range(4_100):
         side.emit("result_metrics", number)
-    side.settle()
+    settle(side)
     side.client.delete(keys.OUTBOX_EPOCH)
     side.emit("result_metrics", 5_000)
-    assert side.settle().appended == 1
+    assert settle(side).appended == 1
     assert side.log_length("result_metrics") == 4_101
 
 
 def test_an_entry_of_other_content_under_the_id_that_was_read_last_is_noticed(side: Side) -> None:
     side.emit("trade_result", 1)
     stream_id = side.emit("trade_result", 2)
-    side.settle()
+    settle(side)
     side.client.delete(keys.OUTBOX)
     side.emit("trade_result", 3)
     (_, other), *_ = side.entries()
     side.client.delete(keys.OUTBOX)
     side.add(other, stream_id)
     side.emit("trade_result", 4)
-    assert side.settle().epoch_began
+    assert settle(side).epoch_began
     assert side.log_length("trade_result") == 4
 
 
 def test_newer_entries_do_not_hide_that_older_ones_were_lost(side: Side) -> None:
     for number in (1, 2, 3):
         last = side.emit("trade_result", number)
-    side.settle()
+    settle(side)
     side.client.xdel(keys.OUTBOX, last)
     side.emit("trade_result", 4)  # the stream ends behind the log's mark again
-    report = side.settle()
+    report = settle(side)
     assert (report.epoch_began, report.appended) == (True, 1)
 
 
 def test_ids_ahead_of_the_clock_are_no_loss_and_a_lowered_last_id_is(side: Side) -> None:
     side.emit("trade_result", 1)
-    side.settle()
+    settle(side)
     (_, entry), *_ = side.entries()
     ahead = 9_000_000_000_000
     side.add(entry, f"{ahead}-0")
     side.emit("trade_result", 2)  # Redis goes on from there, whatever its clock says
-    assert not side.settle().epoch_began
+    assert not settle(side).epoch_began
     side.client.xtrim(keys.OUTBOX, maxlen=0, approximate=False)
     side.client.execute_command("XSETID", keys.OUTBOX, "1700000000000-0")
-    assert side.settle().epoch_began
+    assert settle(side).epoch_began
     side.emit("trade_result", 3)
-    assert not side.settle().epoch_began
+    assert not settle(side).epoch_began
     assert TradeResult.objects.count() == 3
 
 
 def test_an_epoch_whose_beginning_broke_off_is_gone_on_with(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     side.emit("trade_result", 1)
-    side.settle()
+    settle(side)
     side.client.delete(keys.OUTBOX_EPOCH)
     with monkeypatch.context() as broken:
 
@@ -305,14 +314,14 @@ def test_an_epoch_whose_beginning_broke_off_is_gone_on_with(side: Side, monkeypa
 def test_a_second_loss_begins_another_epoch_with_higher_floors(side: Side) -> None:
     portfolio = Portfolio(side.client)
     portfolio.opened(1)
-    side.settle()
+    settle(side)
     floors = []
     for number in (2, 3):
         side.client.delete(keys.OUTBOX_EPOCH)
-        assert side.settle().epoch_began
+        assert settle(side).epoch_began
         floors.append(floors_of(side.client).versions["paper_trade"])
         portfolio.opened(number)  # the same store: it hears of the floors by the step that they refuse
-        side.settle()
+        settle(side)
     assert floors[1] > floors[0] > 2
     versions = [row.version for row in PaperTrade.objects.order_by("version")]
     assert versions[0] == 2
@@ -323,7 +332,7 @@ def test_a_second_loss_begins_another_epoch_with_higher_floors(side: Side) -> No
 
 def test_the_hold_says_so_until_the_comparison_is_done(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     Portfolio(side.client).opened(1)
-    side.settle()
+    settle(side)
     side.client.delete(keys.OUTBOX_EPOCH)
     monkeypatch.setattr(Rebuild, "once", lambda *_: 0)
     side.sync.once()

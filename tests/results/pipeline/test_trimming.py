@@ -8,10 +8,13 @@ from typing import Any
 import duckdb
 import pytest
 
+from results.pipeline import report as report_module
 from results.pipeline import stream, sync
 from results.pipeline.stream import BATCH_ENTRIES, MARGIN_MS, OutboxStream
 from tests.results.pipeline.made import Side
+from trading.engine.alarms import alarms
 from trading.stores import keys
+from trading.stores.monitor_store import SnapshotStore
 
 OLD_MS = 1_000_000_000_000
 DAY_MS = 86_400_000
@@ -138,3 +141,22 @@ def test_a_log_that_is_away_for_days_keeps_every_entry_and_takes_them_when_it_is
     assert side.client.xlen(keys.OUTBOX) == 6
     report = side.settle()
     assert (report.appended, report.trimmed, report.is_level) == (6, 5, True)
+
+
+def test_a_large_backlog_is_told_with_its_numbers_until_it_is_gone(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_module, "BACKLOG_ENTRIES", 6)
+    old_entries(side, 5)
+    with monkeypatch.context() as away:
+
+        def refuse(*_: Any) -> Any:
+            raise duckdb.IOException("No space left on device")
+
+        away.setattr(side.gate, "write", refuse)
+        side.sync.once()
+    told = SnapshotStore(side.client).sync()
+    (sentence,) = alarms({"age_ms": 0}, {}, {"outbox": told["outbox"]}, {})
+    said = "The outbox grows: 6 entries stand in Redis, none of which may be removed: duckdb has yet to take 6 or more"
+    assert sentence.startswith(said + "; Redis uses ")
+    assert sentence.endswith(" MB.")
+    side.new_sync().once()
+    assert "outbox" not in SnapshotStore(side.client).sync()
