@@ -53,11 +53,17 @@ def results_sync(progress: Progress = no_progress, sync: Sync | None = None) -> 
 def results_sync_all(
     progress: Progress = no_progress, sync: Sync | None = None, seconds_max: float = DRAIN_SECONDS_MAX
 ) -> SyncReport:
-    """Turns of the sync until every follower that answers has everything: the last turn's report, with the work of
-    all of them. Raises RedisAway."""
+    """Turns of the sync until every follower that answers has everything, also what other programs wrote before: a
+    whole pass of the sweep began and ended meanwhile. The last turn's report, with the work of all. Raises RedisAway.
+    """
     deadline = time.monotonic() + seconds_max
+    sync = sync or wiring.sync()
+    sweep, begun = sync.intake.sweep, sync.intake.sweep.begun
     report = results_sync(progress, sync)
-    while not report.is_settled and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        is_swept = sweep.is_whole_since(begun) or report.followers["sweep"].error is not None
+        if is_swept and report.is_settled:
+            break
         report = results_sync(progress, sync).after(report)
     return report
 

@@ -54,6 +54,8 @@ class Sweep:
         self._waiting: dict[bytes, Waiting] = {}
         self._passes = 0
         self._counts: Counts | None = None
+        self._begun = self._whole = 0
+        self._is_whole = self._is_settled = True
 
     def look(self, at_us: int, seconds_max: float = SECONDS_PER_TURN) -> list[Case]:
         """Go on for about `seconds_max`, or to the end of the pass. Settles what needs no durable row; the others are
@@ -62,6 +64,9 @@ class Sweep:
         cases: dict[bytes, Case] = {}
         if not self._cursor:
             self._prefixes, self._standing, self._places = self.store.prefixes(), [], {}
+            self._begun += 1
+        self._is_whole = not self._cursor or (self._is_whole and self._is_settled)
+        self._is_settled = False
         while True:
             seen = self.store.look(self._cursor, self._prefixes)
             self._cursor = seen.cursor
@@ -91,8 +96,10 @@ class Sweep:
             self.store.note_place(prefix, place)
         self._places = {}
         self._standing += [each.found for each in verdicts if each.verdict == ACCEPT and each.found.kind == OPEN]
+        self._is_settled = True
         if not self._cursor:
             self._capital.check(self._standing)
+            self._whole = self._begun if self._is_whole else self._whole
         return taken
 
     def counts(self) -> Counts:
@@ -105,6 +112,15 @@ class Sweep:
     def waiting(self) -> int:
         """How many incomplete hashes were seen lately that somebody may complete."""
         return len(self._waiting)
+
+    @property
+    def begun(self) -> int:
+        """How many passes began."""
+        return self._begun
+
+    def is_whole_since(self, begun: int) -> bool:
+        """Whether a pass that began when `begun` had begun has ended, and everything that it found was settled."""
+        return self._whole > begun
 
     @property
     def is_under_way(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,11 +16,12 @@ from pytest_django import Settings
 from paperdesk import schedule
 from results import services, tasks, wiring
 from results.models import TradeResult
+from results.pipeline.sweep import Sweep
 from results.stores.clickhouse import ClickHouse
 from results.stores.gate import Gate
 from tests.results.pipeline.made_trades import Portfolio
 from tests.results.stores.conftest import clickhouse, fresh_clickhouse_url, gate
-from trading.stores import keys
+from trading.stores import keys, sweep_store
 
 __all__ = ["clickhouse", "fresh_clickhouse_url", "gate"]
 CACHED = (
@@ -174,6 +176,28 @@ def test_verifying_today_sees_a_row_that_a_store_lost(portfolio: Portfolio, monk
     assert services.stores_verify_changed().difference_count == 1
     found: Any = wiring.redis_client().hget(keys.SYNC, "verify")
     assert json.loads(found)["error"] == "1 rows differ, most of them in trade_result (django)"
+
+
+def test_a_drain_goes_on_until_a_pass_that_began_after_it_saw_every_key(
+    portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_store, "KEYS_PER_SLICE", 10)
+    client, look = wiring.redis_client(), Sweep.look
+    monkeypatch.setattr(Sweep, "look", lambda sweep, at_us: look(sweep, at_us, 0.0))  # one slice in each turn
+    for number in range(200):
+        client.set(f"of somebody else:{number}", "")
+    services.results_sync()
+    assert wiring.sync().intake.sweep.is_under_way  # a pass that may have gone past what is written now
+    fields = {
+        "trade_id": str(uuid.uuid4()), "symbol": "EURUSD", "direction": "buy", "lot_size": "1.5",
+        "execution_price": "1.12340", "requested_price": "1.12345", "slippage": "-0.00005", "pnl": "75.0",
+        "commission": "1.5", "fees": "0.5", "state": "executed", "executed_at": "2025-03-22T10:16:00Z",
+    }  # fmt: skip
+    result_ids = [str(uuid.uuid4()) for _ in range(100)]
+    for result_id in result_ids:
+        client.hset(keys.result(result_id), mapping=fields)  # type: ignore[arg-type]
+    assert services.results_sync_all().is_level
+    assert TradeResult.objects.filter(pk__in=result_ids).count() == len(result_ids)
 
 
 def test_following_ends_cleanly_on_ctrl_c(portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch) -> None:
