@@ -74,6 +74,7 @@ class LogWriter:
     def _append(
         self, connection: duckdb.DuckDBPyConnection, batch: Sequence[StreamEntry], epoch: str, at_us: int
     ) -> tuple[int, int]:
+        self._stream.note_read(epoch, batch[-1].stream_id)  # before the log has it
         found = sorted_out(connection, batch, TABLES)
         self._dead_letters.put(found.dead, epoch)  # before the watermark passes them
         self._progress("dead_lettered", len(found.dead))

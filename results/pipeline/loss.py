@@ -1,11 +1,14 @@
 """A stream that lost its history: how that is noticed, and what has to hold from then on.
 
+    paperdesk:outbox:read   epoch and stream id up to which the log has read
     paperdesk:outbox:loss   {"epoch": …, "before": …, "began_us": …, "read_until": "…-3", "from_ms": …, …}
 
 Redis lost its tail, an older copy of it was restored, or it was emptied: the last entry that the log has read is no
-longer in the stream. Then, in one step, a new epoch begins, floors are set above every durable version, and every
-portfolio is held. What our writers wrote between the loss and that step stands in the stream up to `read_until`, with
-versions that the log may have given to what was lost; it is taken in above them. Source: ruling 29.
+longer in the stream, or Redis's own note of it is older. The note is written before the log commits, and tells of an
+older copy even where ids repeat, as they do once a clock was ahead: ids then go on from the last one. Then, in one
+step, a new epoch begins, floors are set above every durable version, and every portfolio is held. What our writers
+wrote between the loss and that step stands in the stream up to `read_until`, with versions that the log may have given
+to what was lost; it is taken in above them. Source: ruling 29.
 """
 
 from __future__ import annotations
@@ -34,10 +37,10 @@ WANTED = "wanted"
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """One loss. `last_read` is the last entry that the log had read, `read_until` the last one that may have been
-    written before the loss was noticed ("": not known yet), `from_ms` the time of the oldest entry that Redis still
-    has (0: it has none of before), `durable` the highest version of each table then; `is_settled` once the hot records
-    were compared with the log."""
+    """One loss. `last_read` is the last entry that the log had read of what Redis still has, `read_until` the last one
+    that may have been written before the loss was noticed ("": not known yet), `from_ms` the time of the oldest entry
+    that Redis still has (0: it has none of before), `durable` the highest version of each table then; `is_settled` once
+    the hot records were compared with the log."""
 
     epoch: str
     before: str
@@ -74,6 +77,9 @@ class Losses:
             return True
         if mark.stream_id == START:
             return False
+        noted = self._stream.noted_read()
+        if noted and (noted.epoch != mark.epoch or order_of(noted.last_id) < order_of(mark.stream_id)):
+            return True
         fields = self._stream.at(mark.stream_id)
         return fields is None or not self._is_that_row(connection, fields, mark)
 
@@ -100,7 +106,9 @@ class Losses:
         above = self._stream.length() + SLACK
         first = order_of(self._stream.first_id())
         from_ms = first[0] if (0, 0) < first <= order_of(mark.stream_id) else 0
-        loss = Loss(str(uuid.uuid4()), mark.epoch, at_us, from_ms, durable, mark.stream_id)
+        noted = self._stream.noted_read()
+        last_read = min(mark.stream_id, noted.last_id if noted else mark.stream_id, key=order_of)
+        loss = Loss(str(uuid.uuid4()), mark.epoch, at_us, from_ms, durable, last_read)
         floors = {name: version + above for name, version in durable.items()}
         held = dict.fromkeys(sorted(portfolios_of(connection) | self._portfolios()), COMPARING)
         step = Step(f"epoch:{loss.epoch}").expect(keys.OUTBOX_EPOCH, known).set(keys.OUTBOX_EPOCH, loss.epoch)

@@ -79,6 +79,16 @@ class OutboxStream:
         found: list[Any] = cast("list[Any]", self._client.xrange(keys.OUTBOX, stream_id, stream_id))
         return dict(found[0][1] or {}) if found else None
 
+    def note_read(self, epoch: str, stream_id: str) -> None:
+        """Note in Redis itself how far the log is about to have read, before the log keeps it: an older copy of Redis
+        has an older note, also where its stream gives the same ids again."""
+        self._client.set(keys.OUTBOX_READ, f"{epoch} {stream_id}")
+
+    def noted_read(self) -> StreamState | None:
+        """The epoch and the entry that were noted last; None where nothing was."""
+        raw = cast("bytes | None", self._client.get(keys.OUTBOX_READ))
+        return None if raw is None else StreamState(*raw.decode().split(" "))
+
     def first_id(self) -> str:
         """The oldest entry's id; "0-0" without one."""
         found: list[Any] = cast("list[Any]", self._client.xrange(keys.OUTBOX, count=1))

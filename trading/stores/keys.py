@@ -15,6 +15,7 @@ HASH_BEGINNINGS = ("result:", "result_metrics:", "reconciliation:")
 OUTBOX = "paperdesk:outbox"  # stream: every durable row, in the order in which it came to be
 OUTBOX_EPOCH = "paperdesk:outbox:epoch"  # string: uuid, a new one when history was lost (ruling 29)
 VERSION_FLOORS = "paperdesk:outbox:floors"  # string: JSON, table -> version above which new ones lie (ruling 29)
+OUTBOX_READ = "paperdesk:outbox:read"  # string: epoch and stream id up to which the log has read, or is about to
 OUTBOX_LOSS = "paperdesk:outbox:loss"  # string: JSON, what is known of the last loss of history
 TRIM_HOLDS = "paperdesk:outbox:trim_holds"  # hash: holder -> until when nothing is trimmed, Unix ms
 RELAYED = "paperdesk:outbox:relayed"  # hash: table:key of a row born in Django -> epoch/version that the stream has

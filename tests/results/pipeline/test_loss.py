@@ -31,6 +31,8 @@ from trading.stores.holds import Holds
 from trading.stores.outbox import Outbox
 from trading.stores.portfolio_store import PortfolioStore
 
+AHEAD = "9000000000000-0"
+
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[OwnRedis]:
@@ -291,6 +293,40 @@ def test_ids_ahead_of_the_clock_are_no_loss_and_a_lowered_last_id_is(side: Side)
     side.emit("trade_result", 3)
     assert not settle(side).epoch_began
     assert TradeResult.objects.count() == 3
+
+
+def test_ids_that_an_older_copy_gives_again_do_not_hide_the_loss(side: Side, own: OwnRedis) -> None:
+    side.add({"table": "written by a clock that was ahead"}, AHEAD)  # whatever the clock says, ids go on from here
+    side.emit("trade_result", 1)
+    settle(side)
+    own.copy()
+    side.emit("trade_result", 2)
+    last_read = side.add({"table": "no row, so that the log has nothing to compare"})
+    settle(side)
+    own.restore()
+    again = [side.emit("trade_result", number) for number in (3, 4, 5)]
+    assert again[1] == last_read
+    assert settle(side).epoch_began
+    assert side.log_length("trade_result") == 5
+    assert TradeResult.objects.count() == 5
+    assert not settle(side).epoch_began
+
+
+def test_what_was_written_under_ids_that_were_read_before_is_taken_in(side: Side, own: OwnRedis) -> None:
+    side.add({"table": "written by a clock that was ahead"}, AHEAD)
+    portfolio = Portfolio(side.client)
+    trade = portfolio.opened(1)
+    settle(side)
+    own.copy()
+    portfolio.closed(trade)
+    settle(side)
+    own.restore()
+    portfolio, trades = resumed(side, portfolio.at_us)
+    again = portfolio.closed(trades[trade.id], long_exit="39000")  # versions and ids of what was lost
+
+    assert settle(side).epoch_began
+    assert set(newest(side, trade.id).values()) == {(5, "Closed", again.actual_profit_usd)}
+    assert side.verifier().run().differences == []
 
 
 def test_an_epoch_whose_beginning_broke_off_is_gone_on_with(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
