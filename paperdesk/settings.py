@@ -256,6 +256,9 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A Redis whose disk is full refuses to hand out a task (MISCONF): kombu's word for an error in an answer is a channel
+# error. A worker waits for its end as for that of a lost connection.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 
 # API
 REST_FRAMEWORK = {

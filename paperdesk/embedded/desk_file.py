@@ -39,12 +39,16 @@ class Desk:
 
 
 def write_desk(data: Path, desk: Desk) -> None:
-    """Replace the desk file of `data` in one step."""
+    """Replace the desk file of `data` in one step. Raises OSError, when the disk is full: it is as it was then."""
     target = data / FILE_NAME
     draft = target.with_suffix(f".{os.getpid()}.draft")
-    draft.touch(mode=OWNER_ONLY)
-    draft.write_text(json.dumps(asdict(desk), indent=1))
-    draft.replace(target)
+    try:
+        draft.touch(mode=OWNER_ONLY)
+        draft.write_text(json.dumps(asdict(desk), indent=1))
+        draft.replace(target)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def remove_desk(data: Path) -> None:

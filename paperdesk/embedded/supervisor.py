@@ -6,8 +6,11 @@ process ends, starts all at once without waiting for readiness, and leaves its c
 A program that ends before it was ready, or fails within EARLY_SECONDS of its first start, ends the desk: that is
 a wrong setting and not an accident. One that dies later is restarted at once, and one that does not live long then
 after 1, 2, 4 ... 30 s; STEADY_SECONDS of life reset the wait.
+
+A full disk ends nothing: what cannot be told of the programs (`on_change`) is told later, and lines are left out.
 """
 
+import errno
 import signal
 import threading
 import time
@@ -29,7 +32,9 @@ STEADY_SECONDS = 20.0
 STOP_SECONDS_MAX = 8.0  # all programs together; an engine on a busy machine takes a few to give back its lease
 STOP_ONE_SECONDS_MAX = 4.0  # one server
 NAME_WIDTH = 10
+TELL_AGAIN_SECONDS = 1.0
 NEVER = float("inf")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class ProgramFailed(PaperDeskError):
@@ -44,7 +49,8 @@ class Supervisor:
     """Runs programs until `request_stop`. All methods are called in the main thread; printing may come from any."""
 
     def __init__(self, output: TextIO) -> None:
-        self.on_change: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], None] = lambda: None  # an OSError of it is no end: it is called again
+        self._tell_at = NEVER
         self._output = output
         self._children: dict[str, Child] = {}
         self._failures: dict[str, int] = {}
@@ -56,10 +62,14 @@ class Supervisor:
         self._colours: dict[str, str] = {}
 
     def say(self, name: str, line: str) -> None:
-        """Print a line under a program's name."""
+        """Print a line under a program's name. Nothing is printed while the disk of the output is full."""
         with self._print_lock:
             colour = self._colours.setdefault(name, next(self._palette))
-            self._printer.write(Message("line", line, datetime.now().astimezone(), name, colour))
+            try:
+                self._printer.write(Message("line", line, datetime.now().astimezone(), name, colour))
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
 
     def show(self, text: str) -> None:
         """Print text as it is, in one piece between the programs' lines."""
@@ -119,6 +129,8 @@ class Supervisor:
                 if time.monotonic() >= at:
                     del self._restart_at[name]
                     self._spawn(self._children[name].program)
+            if time.monotonic() >= self._tell_at:
+                self._tell()
 
     def stop(self) -> None:
         """Stop all programs at once within STOP_SECONDS_MAX, then their servers, the last started first."""
@@ -140,7 +152,21 @@ class Supervisor:
 
     def _spawn(self, program: Program) -> None:
         self._children[program.name] = Child(program, self.say)
-        self.on_change()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell that the programs are others; if that fails, a sentence, and again until it succeeds."""
+        failed_before = self._tell_at != NEVER
+        try:
+            self.on_change()
+            self._tell_at = NEVER
+        except OSError as error:
+            self._tell_at = time.monotonic() + TELL_AGAIN_SECONDS
+            if not failed_before:
+                self.say("desk", f"could not write where its programs are, and tries again: {error}")
+            return
+        if failed_before:
+            self.say("desk", "has written where its programs are")
 
     def _wait_for(self, program: Program) -> None:
         deadline = time.monotonic() + program.ready_seconds_max

@@ -7,9 +7,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from paperdesk.embedded.desk_file import Desk, write_desk
+from paperdesk.embedded.desk_file import Desk, running_desk, write_desk
 from paperdesk.environment import Environment, UnknownSetting, http_url, masked, read_environment, service_url
 from paperdesk.errors import ConfigurationError
+from tests.faults.disk import no_longer_files
 
 
 def variables(tmp_path: Path, dotenv: str = "", **more: str) -> dict[str, str]:
@@ -66,6 +67,16 @@ def test_a_desk_file_is_for_its_owner_only(tmp_path: Path) -> None:
     run_a_desk(tmp_path, "redis://desk:1/0")
     assert (tmp_path / "desk.json").stat().st_mode & 0o777 == 0o600
     assert json.loads((tmp_path / "desk.json").read_text())["pid"] == os.getpid()
+
+
+def test_a_desk_file_that_the_disk_has_no_room_for_stays_as_it_was(tmp_path: Path) -> None:
+    run_a_desk(tmp_path, "redis://desk:1/0")
+    before = running_desk(tmp_path)
+    with no_longer_files(os.getpid()), pytest.raises(OSError, match="File too large"):
+        run_a_desk(tmp_path, "redis://desk:2/0")
+    assert before is not None
+    assert running_desk(tmp_path) == before
+    assert [file.name for file in tmp_path.iterdir()] == ["desk.json"]
 
 
 def test_an_unknown_variable_is_named_with_its_nearest_neighbour(tmp_path: Path) -> None:

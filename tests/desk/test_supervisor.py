@@ -1,5 +1,6 @@
 """Real child processes: started, restarted, stopped in reverse, and never left behind."""
 
+import contextlib
 import io
 import os
 import signal
@@ -15,9 +16,11 @@ import psutil
 import pytest
 
 from paperdesk.embedded import supervisor as module
+from paperdesk.embedded.desk_file import Desk, running_desk, write_desk
 from paperdesk.embedded.programs import Program
 from paperdesk.embedded.supervisor import ProgramFailed, Stopped, Supervisor
 from paperdesk.environment import BASE_DIR
+from tests.faults.disk import no_longer_files
 
 SLEEPER = "import time; time.sleep(600)"
 SECONDS_MAX = 10.0
@@ -129,6 +132,46 @@ def test_a_program_that_dies_is_restarted_and_said_so(desk: Supervisor, output: 
     watcher.join()
     assert not is_gone(desk.pids()["engine"])
     assert "engine ended with status -9" in output.getvalue()
+
+
+def test_a_full_disk_does_not_end_the_desk_and_its_file_follows_later(
+    desk: Supervisor, output: io.StringIO, tmp_path: Path
+) -> None:
+    started = psutil.Process().create_time()
+    desk.on_change = lambda: write_desk(tmp_path, Desk(os.getpid(), started, "http://127.0.0.1:1", pids=desk.pids()))
+    desk.launch(program("engine"))
+    before = desk.pids()
+    told: list[Desk | None] = []
+
+    def have_room_after_a_while() -> None:
+        with contextlib.suppress(AssertionError):
+            eventually(lambda: "could not write where its programs are" in output.getvalue())
+            told.append(running_desk(tmp_path))
+            room.close()
+            eventually(lambda: running_desk(tmp_path) != told[0])
+            told.append(running_desk(tmp_path))
+        desk.request_stop()
+
+    with contextlib.ExitStack() as room:
+        room.enter_context(no_longer_files(os.getpid()))
+        os.kill(before["engine"], signal.SIGKILL)
+        watcher = threading.Thread(target=have_room_after_a_while)
+        watcher.start()
+        desk.run()
+        watcher.join()
+    assert [each.pids for each in told if each] == [before, desk.pids()]
+    assert before != desk.pids()
+    assert output.getvalue().count("could not write where its programs are") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["desk.json"]
+
+
+def test_lines_that_the_disk_has_no_room_for_are_left_out() -> None:
+    full = open("/dev/full", "w")  # noqa: SIM115 - to close it is refused, too
+    try:
+        Supervisor(full).say("engine", "a line")
+    finally:
+        with contextlib.suppress(OSError):
+            full.close()
 
 
 def test_the_first_restart_is_at_once_and_the_wait_before_the_next_ones_doubles(desk: Supervisor) -> None:

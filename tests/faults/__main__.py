@@ -1,7 +1,7 @@
 """`python -m tests.faults`: a whole desk of real processes under seeded faults, while clients write.
 
 Exit status 0: nothing was lost or doubled, all stores agree, no rule was broken, and the desk always came back;
-1: something is wrong, and is named; 2: wrong arguments, or a desk that did not start; 130: Ctrl-C.
+1: something is wrong, and is named, or the desk ended; 2: wrong arguments, or a desk that did not start; 130: Ctrl-C.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if __name__ == "__main__":
 
     django.setup()  # the tables are Django's models
 
-from tests.faults.desk import DeskFailed  # noqa: E402
+from tests.faults.desk import DeskEnded, DeskFailed  # noqa: E402
 from tests.faults.disk import own_disk  # noqa: E402
 from tests.faults.harm import KINDS, LAST  # noqa: E402
 from tests.faults.run import Asked, Outcome, Struck, kinds_of, run  # noqa: E402
@@ -63,7 +63,7 @@ def main(words: Sequence[str]) -> int:
         outcome = run(folder, Asked(seed, seconds, kinds, options.kills, options.rows_per_second, has_disk), say)
     except DeskFailed as error:
         print(f"Error: {error}", file=sys.stderr)
-        return EXIT_REFUSED
+        return EXIT_WRONG if isinstance(error, DeskEnded) else EXIT_REFUSED
     except Interrupted:
         print("stopped; all processes have ended", file=sys.stderr)
         return EXIT_INTERRUPTED

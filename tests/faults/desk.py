@@ -44,6 +44,10 @@ class DeskFailed(Exception):
     """The desk or its servers did not start, or ended by themselves; the last lines are in the sentence."""
 
 
+class DeskEnded(DeskFailed):
+    """The desk or its servers ended by themselves."""
+
+
 class Desk:
     """The processes of one desk under test, between `__enter__` and `__exit__`."""
 
@@ -88,14 +92,18 @@ class Desk:
 
     def pids(self) -> Mapping[str, int]:
         """The process ids of all programs by name, as their supervisors told last. Raises DeskFailed."""
-        for name, process in self._processes.items():
-            if process.poll() is not None:
-                raise DeskFailed(f"{name} ended with status {process.returncode}: {self.last_lines(name)}")
+        self.require_running()
         desk = running_desk(self.data)
         if desk is None:
             raise DeskFailed(f"the desk has no file: {self.last_lines('desk')}")
         servers: dict[str, int] = json.loads((self.data / PIDS).read_text())
         return {**desk.pids, **servers}
+
+    def require_running(self) -> None:
+        """Raises DeskEnded when the desk or its servers have ended."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise DeskEnded(f"{name} ended with status {process.returncode}: {self.last_lines(name)}")
 
     def log(self, name: str) -> Path:
         """The file with the lines of `servers` or `desk`."""

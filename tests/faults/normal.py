@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -34,11 +35,12 @@ def now_us() -> int:
 
 
 class Normal:
-    """Asks one desk. `address` is that of the web."""
+    """Asks one desk. `address` is that of the web; `require_running` raises when its processes have ended."""
 
-    def __init__(self, client: Redis, address: str) -> None:
+    def __init__(self, client: Redis, address: str, require_running: Callable[[], None]) -> None:
         self._client = client
         self._address = address
+        self._require_running = require_running
         self._head = 0  # of the log, once it has what is waited for
 
     def last_id(self) -> str:
@@ -56,10 +58,12 @@ class Normal:
             return [f"Redis does not answer: {error}"]
 
     def wait(self, since_us: int, seconds_max: float) -> tuple[float, list[str]]:
-        """Wait until everything is normal: seconds since `since_us`, and what still is not after `seconds_max`."""
+        """Wait until everything is normal: seconds since `since_us`, and what still is not after `seconds_max`. What
+        has ended by itself never is: raises what `require_running` raises."""
         last_id, deadline = self.last_id(), time.monotonic() + seconds_max
         self._head = 0
         while (lacking := self.lacking(since_us, last_id)) and time.monotonic() < deadline:
+            self._require_running()
             time.sleep(POLL_SECONDS)
             if last_id == START:
                 last_id = self.last_id()

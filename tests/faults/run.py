@@ -82,12 +82,13 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def run(folder: Path, asked: Asked, say: Say) -> Outcome:
-    """Start a desk in the folder, strike it and compare. Raises DeskFailed."""
+    """Start a desk in the folder, strike it and compare. Raises DeskFailed, DeskEnded for one that did not outlive
+    a fault."""
     lists = folder / "lists"
     lists.mkdir(parents=True)
     began = time.monotonic()
     with Desk(folder, asked.has_disk) as desk:
-        normal = Normal(desk.redis, desk.address)
+        normal = Normal(desk.redis, desk.address, desk.require_running)
         _, lacking = normal.wait(now_us(), START_SECONDS_MAX)
         if lacking:
             raise DeskFailed(f"the desk is not normal before the first fault: {'; '.join(lacking)}")
@@ -169,6 +170,7 @@ def wait_until_swept(desk: Desk) -> None:
         hot.read(TABLE_OF.values())
         if not hot.foreign:
             return
+        desk.require_running()
         time.sleep(1.0)
 
 

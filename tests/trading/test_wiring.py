@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from paperdesk.embedded.ports import free_port
-from trading import wiring
+from trading import tasks, wiring
 from trading.stores.errors import RedisAway
 
 
@@ -49,3 +49,12 @@ def test_every_store_is_made(redis_client: Any) -> None:
     assert wiring.lease("engine").acquire() == 1
     assert wiring.outbox().table("paper_trade").key == "id"
     assert wiring.step_runner() is not None
+
+
+def test_a_tick_that_redis_does_not_allow_is_a_sentence_and_no_error(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    wiring.watch.cache_clear()
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+    tasks.monitor_tick()
+    assert ["monitor waits" in record.getMessage() for record in caplog.records] == [True]

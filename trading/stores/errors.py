@@ -10,7 +10,7 @@ class StoreError(PaperDeskError):
 
 
 class RedisAway(StoreError):
-    """No Redis answers. The same call may succeed when it is back."""
+    """No Redis answers, or it refuses for now: its disk is full. The same call may succeed when that is over."""
 
     retryable = True
 

@@ -16,11 +16,10 @@ from operator import attrgetter
 
 import msgspec
 from redis import Redis
-from redis.exceptions import ResponseError
 
 from trading.domain.trades import Trade
 from trading.stores import keys, rows, wire
-from trading.stores.connection import members_of, raws_of
+from trading.stores.connection import members_of, raws_of, typed
 from trading.stores.errors import WireError
 from trading.stores.keys import PortfolioKeys
 
@@ -125,10 +124,8 @@ class OpenTrades:
         reading.xrevrange(keys.OUTBOX, count=1)
         if self._position is not None:
             reading.xrange(keys.OUTBOX, min=f"({self._position.decode()}", count=ENTRIES_MAX)
-        try:
+        with typed(self._keys.active_trades):
             open_count, newest, *found = reading.execute()
-        except ResponseError as error:
-            raise WireError(f"{self._keys.active_trades}: {error}") from None
         entries = found[0] if found else []
         everything = self._position is None or len(entries) == ENTRIES_MAX
         last = newest[0][0] if newest else BEGINNING

@@ -21,7 +21,7 @@ from trading.domain.shards import WHOLE, Shard
 from trading.domain.trades import Trade
 from trading.domain.units import text_of
 from trading.stores import keys, wire
-from trading.stores.connection import answering, members_of, raw_of, raws_of
+from trading.stores.connection import answering, members_of, raw_of, raws_of, refuses_for_now
 from trading.stores.errors import StateMoved, StepConflict, WireError
 from trading.stores.floors import NO_FLOORS, Floors, floors_of
 from trading.stores.held import Held, HeldTrade, Surroundings
@@ -233,4 +233,6 @@ def _executed(reading: Pipeline) -> list[Any]:
     try:
         return reading.execute()
     except ResponseError as error:
+        if refuses_for_now(error):
+            raise
         raise StateMoved(f"another program put a value of another type there: {error}") from None
