@@ -15,6 +15,7 @@ from results.pipeline.facts import outcomes_of
 from results.pipeline.hot_rows import HASH_PATTERNS, KEYS_PER_READ, scanned
 from results.pipeline.invariants import Violation
 from results.pipeline.invariants_fills import Fills, fill_violations, stream_fills
+from results.pipeline.loss import Losses
 from results.pipeline.portfolio_view import PortfolioView
 from results.pipeline.reconcile import candidates_of
 from results.pipeline.reconciled import reconciled_in_django
@@ -22,7 +23,7 @@ from results.pipeline.stream import START, OutboxStream, StreamEntry
 from trading.domain.trades import Trade
 from trading.stores import keys
 from trading.stores.errors import WireError
-from trading.stores.rows import PAPER_TRADE, TRADE_RESULT
+from trading.stores.rows import ORDER_FILL, PAPER_TRADE, TRADE_RESULT
 from trading.stores.wire.trade import FOREIGN
 
 TRADES_PER_READ = 100
@@ -34,6 +35,13 @@ class StreamVersions(msgspec.Struct):
 
     newest: dict[tuple[str, str], int] = {}
     violations: list[Violation] = []
+
+
+class KnownFills(msgspec.Struct, frozen=True):
+    """The fills in the stream, and the highest version that a fill of a lost history may have (0: none was lost)."""
+
+    in_stream: Fills
+    lost_until: int
 
 
 def stream_versions(client: Redis) -> StreamVersions:
@@ -65,7 +73,8 @@ def result_violations(
 ) -> list[Violation]:
     """Everything about results and versions that does not hold, over all portfolios."""
     found = [*versions.violations, *_illegal_hashes(client, versions.newest)]
-    fills = stream_fills(client)
+    loss = Losses(client).last()
+    fills = KnownFills(stream_fills(client), loss.durable.get(ORDER_FILL, 0) if loss else 0)
     for view in views:
         ours = [trade for trade in view.closed_trades.values() if trade.origin != FOREIGN]
         for batch in _batches(ours):
@@ -85,9 +94,9 @@ def _batches(trades: Sequence[Trade]) -> Iterable[Sequence[Trade]]:
     return [trades[start : start + TRADES_PER_READ] for start in range(0, len(trades), TRADES_PER_READ)]
 
 
-def _of_open(client: Redis, of: keys.PortfolioKeys, trades: Sequence[Trade], fills: Fills) -> Iterable[Violation]:
+def _of_open(client: Redis, of: keys.PortfolioKeys, trades: Sequence[Trade], fills: KnownFills) -> Iterable[Violation]:
     try:
-        return list(fill_violations(trades, outcomes_of(client, trades), fills))
+        return list(fill_violations(trades, outcomes_of(client, trades), fills.in_stream, fills.lost_until))
     except WireError as error:
         if len(trades) == 1:
             return [Violation("results", of.active_trade(trades[0].id), str(error))]
@@ -95,7 +104,7 @@ def _of_open(client: Redis, of: keys.PortfolioKeys, trades: Sequence[Trade], fil
 
 
 def _of_closed(
-    client: Redis, of: keys.PortfolioKeys, trades: Sequence[Trade], waiting: Collection[str], fills: Fills
+    client: Redis, of: keys.PortfolioKeys, trades: Sequence[Trade], waiting: Collection[str], fills: KnownFills
 ) -> Iterable[Violation]:
     try:
         outcomes = outcomes_of(client, trades)
@@ -103,7 +112,7 @@ def _of_closed(
         if len(trades) == 1:
             return [Violation("results", of.closed_trade(trades[0].id), str(error))]
         return [violation for trade in trades for violation in _of_closed(client, of, [trade], waiting, fills)]
-    found = list(fill_violations(trades, outcomes, fills))
+    found = list(fill_violations(trades, outcomes, fills.in_stream, fills.lost_until))
     for trade in trades:
         for order in trade.all_orders:
             result_id = result_id_of(order.id)

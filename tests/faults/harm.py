@@ -206,8 +206,7 @@ KINDS: DO = {
     "older copy": ("loss", ("redis",), restore),
 }
 # After these the versions of rows jump, so they come last, when no client is at work and all that was acknowledged is
-# in the log. Only on request (--kinds): after an older copy was put back, fills of both histories stand beside results
-# of one, which check_invariants names.
+# in the log. Only on request (--kinds): after an older copy was put back, a person reads what check_invariants tells.
 LAST = tuple(kind for kind, (group, _, _) in KINDS.items() if group == "loss")
 KILLS_PER_OTHER = 2
 

@@ -37,9 +37,9 @@ class Command(DeskCommand):
 
 
 def _print(report: CheckReport, console: Console) -> None:
-    if report.violations:
+    if told := [*report.violations, *report.lost_history]:
         table = Table("rule", "key", "what is wrong", box=None)
-        for violation in report.violations:
+        for violation in told:
             table.add_row(violation.rule, escape(violation.key), escape(violation.sentence))
         console.print(table)
     looked = f"{len(report.portfolios)} portfolios, {report.open_trades} open and {report.closed_trades} closed trades"

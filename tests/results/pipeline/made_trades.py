@@ -50,14 +50,17 @@ class Portfolio:
 
     def closed(self, trade: Trade, long_exit: str = "40020", short_exit: str = "40005") -> Trade:
         """The trade, both legs closed at market at these prices."""
-        trade = msgspec.structs.replace(trade.moved_to(TradeStatus.EXITING), version=3)
+        trade = msgspec.structs.replace(trade.moved_to(TradeStatus.EXITING), version=trade.version + 1)
         orders = []
         for leg, price in ((Leg.LONG, long_exit), (Leg.SHORT, short_exit)):
             order = exit_of(trade, leg, self.at_us)
             orders.append(filled(order, Decimal(price), self.at_us, Liquidity.TAKER))
             trade = trade.with_order(orders[-1])
         trade = msgspec.structs.replace(
-            trade.moved_to(TradeStatus.CLOSED), version=4, exit_us=self.at_us, exit_reason="profit_target"
+            trade.moved_to(TradeStatus.CLOSED),
+            version=trade.version + 1,
+            exit_us=self.at_us,
+            exit_reason="profit_target",
         )
         trade = msgspec.structs.replace(trade, actual_profit_usd=terms_of(trade).net)
         self.state = self.state.closed(trade, fees_of(trade), Decimal(0))
