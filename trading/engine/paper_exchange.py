@@ -60,16 +60,21 @@ class PaperExchange:
         arrival_us = now_us + self._latency.order_us(venue, cancel_of(order.id))
         arrival_us = max(arrival_us, working.arrival_us if working else 0)
         answer_us = arrival_us + self._latency.response_us(venue, cancel_of(order.id))
-        portfolio.cancelling.add(order.id)
+        cancelling = portfolio.cancelling  # anew when it is loaded again: what was sent before means nothing then
+        cancelling.add(order.id)
 
         def arrive(at_us: int) -> None:
+            if portfolio.cancelling is not cancelling:
+                return
             trade = portfolio.current(trade_id)
             standing = next((o for o in trade.all_orders if o.id == order.id and o.is_pending), None) if trade else None
             if trade is not None and standing is not None:
                 portfolio.put(trade.with_order(fills.cancelled(standing, at_us)), at_us)
 
         def answer(at_us: int) -> None:
-            portfolio.cancelling.discard(order.id)
+            if portfolio.cancelling is not cancelling:
+                return
+            cancelling.discard(order.id)
             self.on_cancel_answered(portfolio, trade_id, at_us)
 
         self._timers.at(arrival_us, timers.ARRIVAL, cancel_of(order.id), arrive)

@@ -98,6 +98,22 @@ def test_a_second_cancel_of_an_order_delays_nothing() -> None:
     assert [(o.leg, o.created_us) for o in exits(scene)[2:]] == [(Leg.SHORT, us(8160))]
 
 
+def test_a_cancel_from_before_the_portfolio_was_loaded_again_means_nothing() -> None:
+    scene = Scene(desk(strategy(exit_order="limit_then_market"), beta=venue("beta", order_latency_us=150_000)))
+    scene.open_trade()
+    scene.print_(2300, ALPHA, "49990.0", "2.0", "sell")
+    scene.print_(2310, BETA, "50210.0", "2.0", "buy")
+    scene.top(3000, ALPHA, "50090.0", "50100.0")
+    scene.close(scene.trade.id)
+    scene.time(8100)  # beta's cancel, sent at 8,000, would arrive at 8,150
+    scene.portfolio.halt("its state was moved")
+    scene.engine.start_portfolio(scene.portfolio)  # sends the order anew: it arrives at 8,250, its cancel with it
+    scene.time(8300)
+    short = [order for order in exits(scene) if order.leg is Leg.SHORT]
+    assert [(o.order_type, o.created_us) for o in short[1:]] == [(OrderType.MARKET, us(8260))]
+    assert (short[0].status, short[0].ended_us) == (OrderStatus.CANCELLED, us(8250))
+
+
 def test_a_fill_before_the_cancel_arrives_leaves_nothing_to_close() -> None:
     scene = leaving()
     scene.print_(3100, ALPHA, "50100.0", "2.0", "buy")
