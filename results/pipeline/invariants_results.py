@@ -49,7 +49,8 @@ def stream_versions(client: Redis) -> StreamVersions:
     found = StreamVersions()
     rows: dict[tuple[str, str], bytes] = {}
     for entry in _entries(OutboxStream(client), START):
-        subject = (entry.fields.get(b"table", b"").decode(), entry.fields.get(b"id", b"").decode())
+        table, row_id = (entry.fields.get(name, b"").decode(errors="backslashreplace") for name in (b"table", b"id"))
+        subject = (table, row_id)
         version, row = _integer(entry.fields.get(b"version")), entry.fields.get(b"row", b"")
         if version is None:
             continue  # the log makes a dead letter of it
