@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from results.domain.outcomes import result_id_of
-from results.models import ResultMetrics, TradeResult
+from results.models import ResultMetrics, TradeReconciliation, TradeResult
 from results.pipeline.check import check_invariants
 from tests.results.pipeline.made import Side
 from tests.results.pipeline.made_trades import PREFIX, Portfolio
@@ -181,6 +181,7 @@ def _fill_lost(desk: Desk) -> str:
 
 def _no_reconciliation(desk: Desk) -> str:
     desk.client.delete(keys.reconciliation(desk.closed.id))
+    TradeReconciliation.objects.filter(pk=desk.closed.id).delete()  # in Redis alone it may be gone, for its age
     return keys.reconciliation(desk.closed.id)
 
 
