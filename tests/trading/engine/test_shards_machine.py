@@ -12,11 +12,11 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from redis import Redis
 
 from tests.trading.engine.machine_checks import RedisWitness, without_queues
-from tests.trading.engine.machine_draws import FEW_LOTS, LOTS, MILLISECONDS, OFFSET, SETTINGS
+from tests.trading.engine.machine_draws import FEW_LOTS, LOTS, MILLISECONDS, OFFSET, SETTINGS, run_lives
 from tests.trading.engine.machine_shards import MIDS, OPEN_MAX, SHARDS, ShardWorld, shared_desk, together
 from trading.domain.trades import TradeStatus
 from trading.engine.engine import Engine
@@ -171,7 +171,6 @@ class ShardsMachine(RuleBasedStateMachine):
 
 def test_two_shards_on_one_portfolio_keep_everything_that_one_engine_keeps(redis_client: Redis) -> None:
     ShardsMachine.client = redis_client
-    ShardsMachine.steps = 0
     how = settings(
         max_examples=10,
         stateful_step_count=80,
@@ -181,5 +180,4 @@ def test_two_shards_on_one_portfolio_keep_everything_that_one_engine_keeps(redis
         report_multiple_bugs=False,
         print_blob=True,
     )
-    while ShardsMachine.steps < STEPS:
-        run_state_machine_as_test(ShardsMachine, settings=how)
+    run_lives(ShardsMachine, STEPS, how)
