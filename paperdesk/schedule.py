@@ -10,42 +10,18 @@ RETAIN_SECONDS = 10.0  # some round trips when nothing is due; else 2 s at most
 PRUNE_SECONDS = 3_600.0
 COMPACT_SECONDS = 600.0
 
+PERIODS = {
+    "trading.tasks.monitor_tick": MONITOR_SECONDS,
+    "results.tasks.sync": SYNC_SECONDS,
+    "results.tasks.verify": VERIFY_SECONDS,
+    "results.tasks.audit": AUDIT_SECONDS,
+    "results.tasks.retain": RETAIN_SECONDS,
+    "results.tasks.prune": PRUNE_SECONDS,
+    "results.tasks.compact": COMPACT_SECONDS,
+}
+
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    "monitor-tick": {
-        "task": "trading.tasks.monitor_tick",
-        "schedule": MONITOR_SECONDS,
-        "options": {"expires": MONITOR_SECONDS},
-    },
-    "results-sync": {
-        "task": "results.tasks.sync",
-        "schedule": SYNC_SECONDS,
-        "options": {"expires": SYNC_SECONDS},
-    },
-    "results-verify": {
-        "task": "results.tasks.verify",
-        "schedule": VERIFY_SECONDS,
-        "options": {"expires": VERIFY_SECONDS},
-    },
-    "results-audit": {
-        "task": "results.tasks.audit",
-        "schedule": AUDIT_SECONDS,
-        "options": {"expires": AUDIT_SECONDS},
-    },
-    "results-retain": {
-        "task": "results.tasks.retain",
-        "schedule": RETAIN_SECONDS,
-        "options": {"expires": RETAIN_SECONDS},
-    },
-    "results-prune": {
-        "task": "results.tasks.prune",
-        "schedule": PRUNE_SECONDS,
-        "options": {"expires": PRUNE_SECONDS},
-    },
-    "results-compact": {
-        "task": "results.tasks.compact",
-        "schedule": COMPACT_SECONDS,
-        "options": {"expires": COMPACT_SECONDS},
-    },
+    task: {"task": task, "schedule": seconds, "options": {"expires": seconds}} for task, seconds in PERIODS.items()
 }
 
 TASK_ROUTES: dict[str, dict[str, str]] = {

@@ -19,7 +19,7 @@ from results.stores.schema import TABLES
 from trading.domain.trades import LegOut, Trade, TradeStatus
 from trading.domain.units import day_of
 from trading.stores import keys
-from trading.stores.rows import LEG_OUT_EVENT, PAPER_TRADE, trade_row
+from trading.stores.rows import LEG_OUT_EVENT, PAPER_TRADE, leg_out_facts, trade_row
 from trading.stores.sweep_store import Found, Verdict
 from trading.stores.wire import decode_leg_out, decode_trade
 from trading.stores.wire.documents import LegOutDocument
@@ -96,16 +96,7 @@ class LegOutCase(msgspec.Struct, frozen=True):
             "trade_id": self.trade_id,
             "portfolio": self.found.prefix,
             "symbol": symbol,
-            "timestamp": leg_out.occurred_us,
-            "filled_leg": leg_out.filled_leg.value,
-            "filled_at": leg_out.filled_us,
-            "filled_price": leg_out.filled_price,
-            "unfilled_leg": leg_out.unfilled_leg.value,
-            "hedge": leg_out.hedge.value,
-            "hedge_executed": leg_out.hedge_executed,
-            "hedge_price": leg_out.hedge_price,
-            "hedge_loss": leg_out.hedge_loss,
-            "reason": leg_out.reason,
+            **leg_out_facts(leg_out),
             "origin": FOREIGN,
             "version": _version_after(before),
             "day": day_of(leg_out.occurred_us) if before is None else before["day"],

@@ -79,6 +79,16 @@ def leg_out_row(trade: Trade, leg_out: LegOut) -> Row:
         "trade_id": trade.id,
         "portfolio": trade.portfolio,
         "symbol": trade.symbol,
+        **leg_out_facts(leg_out),
+        "origin": FOREIGN if trade.origin == FOREIGN else None,
+        "version": trade.version,
+        "day": day_of(leg_out.occurred_us),
+    }
+
+
+def leg_out_facts(leg_out: LegOut) -> Row:
+    """The columns of `leg_out_event` that say what happened, whoever wrote it."""
+    return {
         "timestamp": leg_out.occurred_us,
         "filled_leg": leg_out.filled_leg.value,
         "filled_at": leg_out.filled_us,
@@ -89,9 +99,6 @@ def leg_out_row(trade: Trade, leg_out: LegOut) -> Row:
         "hedge_price": leg_out.hedge_price,
         "hedge_loss": leg_out.hedge_loss,
         "reason": leg_out.reason,
-        "origin": FOREIGN if trade.origin == FOREIGN else None,
-        "version": trade.version,
-        "day": day_of(leg_out.occurred_us),
     }
 
 

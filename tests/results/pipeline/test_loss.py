@@ -90,6 +90,18 @@ def holds_sent(side: Side) -> list[str]:
     return [command.reason for command in CommandStore(side.client).read("0/1") if command.kind == HOLD]
 
 
+def put_back_to_an_open_trade(side: Side, own: OwnRedis) -> tuple[Portfolio, Trade]:
+    """A Redis that is older than the durable stores: in it the trade is open, in them it is closed."""
+    portfolio = Portfolio(side.client)
+    trade = portfolio.opened(1)
+    settle(side)
+    own.copy()
+    portfolio.closed(trade)
+    settle(side)
+    own.restore()
+    return portfolio, trade
+
+
 def test_an_older_copy_that_was_put_back_overwrites_nothing_and_holds_the_portfolio(side: Side, own: OwnRedis) -> None:
     portfolio = Portfolio(side.client)
     portfolio.closed(portfolio.opened(1))
@@ -119,13 +131,7 @@ def test_an_older_copy_that_was_put_back_overwrites_nothing_and_holds_the_portfo
 
 
 def test_what_is_written_afterwards_gets_versions_above_all_that_are_durable(side: Side, own: OwnRedis) -> None:
-    portfolio = Portfolio(side.client)
-    trade = portfolio.opened(1)
-    settle(side)
-    own.copy()
-    portfolio.closed(trade)
-    settle(side)
-    own.restore()
+    portfolio, trade = put_back_to_an_open_trade(side, own)
     settle(side)
 
     floors = floors_of(side.client).versions
@@ -147,13 +153,7 @@ def test_what_is_written_afterwards_gets_versions_above_all_that_are_durable(sid
 def test_what_was_written_before_the_loss_was_noticed_is_taken_in_above_what_was_lost(
     side: Side, own: OwnRedis
 ) -> None:
-    portfolio = Portfolio(side.client)
-    trade = portfolio.opened(1)
-    settle(side)
-    own.copy()
-    portfolio.closed(trade)
-    settle(side)
-    own.restore()
+    portfolio, trade = put_back_to_an_open_trade(side, own)
     portfolio, trades = resumed(side, portfolio.at_us)
     again = portfolio.closed(trades[trade.id], long_exit="39000")  # version 4 again, before anybody looked
 
@@ -192,13 +192,7 @@ def test_an_emptied_redis_loses_nothing_durable_and_begins_above_it(side: Side, 
 
 
 def test_a_portfolio_goes_on_once_somebody_accepts_what_redis_has(side: Side, own: OwnRedis) -> None:
-    portfolio = Portfolio(side.client)
-    trade = portfolio.opened(1)
-    settle(side)
-    own.copy()
-    portfolio.closed(trade)
-    settle(side)
-    own.restore()
+    portfolio, trade = put_back_to_an_open_trade(side, own)
     settle(side)
     rebuild = Rebuild(side.client, side.gate)
     with pytest.raises(NotHeld, match="'other' is not held for a loss of Redis's history; held are: strategy"):
@@ -315,13 +309,7 @@ def test_ids_that_an_older_copy_gives_again_do_not_hide_the_loss(side: Side, own
 
 def test_what_was_written_under_ids_that_were_read_before_is_taken_in(side: Side, own: OwnRedis) -> None:
     side.add({"table": "written by a clock that was ahead"}, AHEAD)
-    portfolio = Portfolio(side.client)
-    trade = portfolio.opened(1)
-    settle(side)
-    own.copy()
-    portfolio.closed(trade)
-    settle(side)
-    own.restore()
+    portfolio, trade = put_back_to_an_open_trade(side, own)
     portfolio, trades = resumed(side, portfolio.at_us)
     again = portfolio.closed(trades[trade.id], long_exit="39000")  # versions and ids of what was lost
 
@@ -331,13 +319,7 @@ def test_what_was_written_under_ids_that_were_read_before_is_taken_in(side: Side
 
 
 def test_fills_of_both_histories_are_told_and_no_violation(side: Side, own: OwnRedis) -> None:
-    portfolio = Portfolio(side.client)
-    trade = portfolio.opened(1)
-    settle(side)
-    own.copy()
-    portfolio.closed(trade)
-    settle(side)
-    own.restore()
+    portfolio, trade = put_back_to_an_open_trade(side, own)
     settle(side)
     portfolio, trades = resumed(side, portfolio.at_us)
     ahead = msgspec.structs.replace(trades[trade.id], version=3)  # the fills of the same orders get other ids
