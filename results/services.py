@@ -190,9 +190,9 @@ def table_export(
 
 
 def invariants_report() -> CheckReport:
-    """Check everything that must always be so in Redis. Raises RedisAway."""
+    """Check everything that must always be so in Redis. Raises RedisAway, WarehouseBusy, django.db.DatabaseError."""
     with answering("a check of the invariants"):
-        return check_invariants(wiring.redis_client())
+        return check_invariants(wiring.redis_client(), wiring.gate())
 
 
 def invariants_check() -> list[Violation]:

@@ -19,6 +19,7 @@ from results.pipeline.audit import Audit
 from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.compaction import Compaction
 from results.pipeline.confirmed import ConfirmedRows
+from results.pipeline.durable_rows import DurableRows
 from results.pipeline.look import Keeper
 from results.pipeline.mirror import DjangoTables
 from results.pipeline.reconcile import Reconciler
@@ -94,7 +95,8 @@ def trade_archive() -> TradeArchive | None:
     """What moves closed trades out of Redis; None unless the settings ask for it."""
     if not settings.ARCHIVE_DAYS:
         return None
-    return TradeArchive(redis_client(), confirmed_rows(), settings.ARCHIVE_DAYS * 24 * HOUR_US)
+    age_us = settings.ARCHIVE_DAYS * 24 * HOUR_US
+    return TradeArchive(redis_client(), confirmed_rows(), DurableRows(gate()), age_us)
 
 
 def confirmed_rows() -> ConfirmedRows:

@@ -8,8 +8,10 @@ from redis import Redis
 from results.pipeline.hot_rows import portfolio_prefixes
 from results.pipeline.invariants import Violation, violations_of
 from results.pipeline.invariants_fills import LOST_HISTORY
-from results.pipeline.invariants_results import result_violations, stream_versions, waiting_trades
+from results.pipeline.invariants_results import result_violations
 from results.pipeline.portfolio_view import view_of
+from results.pipeline.stream_look import StreamLook
+from results.stores.gate import Gate
 from trading.stores.keys import PortfolioKeys
 
 DOCUMENTED_PREFIX = "strategy"  # other programs may have made it before any engine did (ruling 20)
@@ -27,16 +29,17 @@ class CheckReport(msgspec.Struct, frozen=True):
     lost_history: list[Violation] = []
 
 
-def check_invariants(client: Redis) -> CheckReport:
-    """Check every rule in Redis. Raises redis.RedisError."""
+def check_invariants(client: Redis, gate: Gate) -> CheckReport:
+    """Check every rule in Redis. What has left it is looked for in the Django tables, and what is older than they keep
+    in the log. Raises redis.RedisError, django.db.DatabaseError, WarehouseBusy."""
     prefixes = portfolio_prefixes(client)
     if DOCUMENTED_PREFIX not in prefixes and client.exists(PortfolioKeys(DOCUMENTED_PREFIX).state):
         prefixes.append(DOCUMENTED_PREFIX)
-    versions = stream_versions(client)
+    stream = StreamLook(client)
     views = [view_of(client, prefix) for prefix in prefixes]
-    waiting = waiting_trades(client)
+    waiting = stream.go_on()
     violations = [violation for view in views for violation in violations_of(view)]
-    violations += result_violations(client, views, versions, waiting)
+    violations += result_violations(client, gate, views, stream, waiting)
     return CheckReport(
         portfolios=prefixes,
         open_trades=sum(len(view.open_trades) for view in views),

@@ -1,5 +1,6 @@
 """Rows as every durable store has them: the newest version in the log, if both followers have confirmed its place, and
-the version and hash that each follower keeps of it.
+the version and hash that each follower keeps of it. The Django tables keep none of days before their window (`window`):
+of such a row they confirm that they had it, and no more is asked of them.
 
 The rows are asked for with their days, which the log and ClickHouse are ordered by well enough to leave the rest out.
 """
@@ -14,6 +15,7 @@ import duckdb
 import msgspec
 import pyarrow
 
+from paperdesk.mirror import window_began
 from results.pipeline.canonical_rows import rows_of_arrow
 from results.pipeline.follower import Follower
 from results.pipeline.mirror import model_of
@@ -29,7 +31,7 @@ VersionAndHash = tuple[int, int]
 
 
 class Confirmed(msgspec.Struct, frozen=True):
-    """A row's newest version in the log, and version and hash by follower."""
+    """A row's newest version in the log, and version and hash by follower that keeps rows of its day."""
 
     row: Row
     stores: dict[str, VersionAndHash | None]
@@ -56,9 +58,14 @@ class ConfirmedRows:
         except duckdb.Error as error:
             raise WarehouseBusy(f"the log cannot be read: {error}") from error
         found = {str(row[table.key]): row for row in newest if row["seq"] <= confirmed_seq}
-        stores = {"django": _of_django(table, list(found)), "clickhouse": self._of_clickhouse(table, found)}
+        mirrored, clickhouse = _of_django(table, list(found)), self._of_clickhouse(table, found)
+        began = window_began()  # after the rows: of what is removed meanwhile it tells
+        gone = {key for key, row in found.items() if began and row["day"] < began} - mirrored.keys()
         return {
-            key: Confirmed(row, {name: versions.get(key) for name, versions in stores.items()})
+            key: Confirmed(
+                row,
+                {"clickhouse": clickhouse.get(key)} | ({} if key in gone else {"django": mirrored.get(key)}),
+            )
             for key, row in found.items()
         }
 

@@ -19,6 +19,7 @@ import msgspec
 import pyarrow
 
 from results.domain.canonical import HASH_COLUMN, row_hash
+from results.domain.readable import readable
 from results.pipeline.limits import all_fit, misfit
 from results.pipeline.stream import StreamEntry
 from results.stores.row_hashes import hashes_agree
@@ -59,7 +60,7 @@ def sorted_out(
     columns: dict[str, pyarrow.Table] = {}
     faults: dict[str, str] = {}
     for raw_name, of_table in by_table.items():
-        name = raw_name.decode(errors="backslashreplace")
+        name = readable(raw_name)
         whole = _columns_of_all(connection, tables[name], of_table) if name in tables else None
         if whole is not None:
             columns[name] = whole
@@ -111,7 +112,7 @@ def fault_of(fields: Mapping[bytes, bytes], tables: Mapping[str, Table]) -> str 
     missing = [name.decode() for name in REQUIRED if name not in fields]
     if missing:
         return f"the entry has no {', '.join(missing)}"
-    name = fields[b"table"].decode(errors="backslashreplace")
+    name = readable(fields[b"table"])
     if name not in tables:
         return f"there is no table {name!r}"
     try:

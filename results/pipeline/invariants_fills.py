@@ -1,7 +1,7 @@
 """What fills make of a result: filled quantity, average price and commission of every order that has ended.
 
 A result is compared with its order in the trade's record, and with the sum of the order's `order_fill` rows; those are
-in the stream, or, once the stream has dropped them, in the mirrored table. Quantities and commissions must be the same
+in the stream, or, once the stream has dropped them, in the durable stores. Quantities and commissions must be the same
 to the last place; an average of rounded fill prices may differ by ROUNDING. Sources: rulings 1, 14 and 23.
 
 After a loss of history the durable stores have fills that Redis lost beside those by which the engine filled the order
@@ -14,56 +14,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import combinations
-from typing import Any
-
-import msgspec
-from redis import Redis
 
 from results.domain.outcomes import TradeResult, result_id_of
 from results.domain.units import ZERO, round12
+from results.pipeline.canonical_rows import Row
+from results.pipeline.durable_rows import DurableRows, entered
 from results.pipeline.facts import Outcomes
-from results.pipeline.fingerprints import canonical_row
 from results.pipeline.invariants import Violation, shown
-from results.pipeline.mirror import model_of
-from results.pipeline.stream import START, OutboxStream
-from results.stores.schema import TABLES
 from trading.domain.orders import Order
 from trading.domain.trades import Trade
 from trading.stores import keys
-from trading.stores.outbox import row_of_text
 from trading.stores.rows import ORDER_FILL
 
 LOST_HISTORY = "lost history"  # the rule of what is told and breaks none
 LOST_MAX = 10  # fills of one order among which lost ones are looked for
 ROUNDING = Decimal("1E-12")  # half a quantum of the prices of the fills, and half of one of their average
 
-Row = dict[str, Any]
 Fills = dict[str, dict[str, Row]]  # by trade id and fill id
 Figures = dict[str, Decimal]
 
 
-def stream_fills(client: Redis) -> Fills:
-    """The fills that are still in the stream. To be called after trades were read: it then has all of theirs that the
-    mirror has not. What is no row of its table is left to the dead letters."""
-    found: Fills = {}
-    stream, position = OutboxStream(client), START
-    while batch := stream.after(position):
-        for entry in batch:
-            if entry.fields.get(b"table") == ORDER_FILL.encode():
-                row = _row(entry.fields.get(b"row", b""))
-                if row is not None:
-                    found.setdefault(row["trade_id"], {})[row["id"]] = row
-        position = batch[-1].stream_id
-    return found
-
-
 def fill_violations(
-    trades: Sequence[Trade], outcomes: Mapping[str, Outcomes], from_stream: Fills, lost_until: int
+    trades: Sequence[Trade],
+    outcomes: Mapping[str, Outcomes],
+    from_stream: Fills,
+    lost_until: int,
+    durable: DurableRows,
 ) -> Iterator[Violation]:
     """Where the results of ended orders are not what their fills make, and fills of a lost history, which have versions
     up to `lost_until` (0: none was lost). A trade of which no fill was ever kept is compared with its record alone: it
-    is older than the table."""
-    fills = _with_mirrored([trade.id for trade in trades], from_stream)
+    is older than the table. Raises like `durable`."""
+    fills = _with_durable(trades, from_stream, durable)
     for trade in trades:
         for order in trade.all_orders:
             result = outcomes[trade.id].results.get(result_id_of(order.id))
@@ -124,18 +105,8 @@ def _of_fills(rows: Sequence[Row]) -> Figures:
     }
 
 
-def _with_mirrored(trade_ids: Sequence[str], from_stream: Fills) -> Fills:
-    table = TABLES[ORDER_FILL]
-    found = {trade_id: dict(from_stream.get(trade_id, {})) for trade_id in trade_ids}
-    mirrored = model_of(table)._default_manager.filter(trade_id__in=list(trade_ids)).order_by()
-    for values in mirrored.values(*(column.name for column in table.columns)):
-        row = canonical_row(table, values)
+def _with_durable(trades: Sequence[Trade], from_stream: Fills, durable: DurableRows) -> Fills:
+    found = {trade.id: dict(from_stream.get(trade.id, {})) for trade in trades}
+    for row in durable.of_trades(ORDER_FILL, entered(trades)):
         found[row["trade_id"]].setdefault(row["id"], row)
     return found
-
-
-def _row(text: bytes) -> Row | None:
-    try:
-        return row_of_text(TABLES[ORDER_FILL].columns, text)
-    except (msgspec.DecodeError, KeyError, ValueError, ArithmeticError):
-        return None

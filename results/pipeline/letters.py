@@ -15,6 +15,7 @@ from django.db import DatabaseError, transaction
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from results.domain.readable import readable
 from results.domain.units import datetime_of
 from results.models import DeadLetter, DeadLetterState, FollowerWatermark
 from results.pipeline.entries import ENTRY, RECONCILIATION, fault_of
@@ -156,7 +157,7 @@ def _letter_of(entry: StreamEntry) -> DeadLetter:
 
 def _text(raw: bytes) -> str:
     """The text; PostgreSQL has no NUL."""
-    return raw.decode(errors="backslashreplace").replace("\0", "\\x00")
+    return readable(raw).replace("\0", "\\x00")
 
 
 def _content_of(letter: DeadLetter) -> list[str]:

@@ -112,11 +112,12 @@ class Look:
         return self._rows(part)
 
     def _sums(self, part: Part) -> dict[str, Fingerprint]:
-        """What each store that answers adds up."""
+        """What each store that answers adds up; without the Django tables where they keep nothing of the day."""
         asked = {keeper.source.name: self._asked(keeper, keeper.source.fingerprint, part) for keeper in self._keepers}
         with self._log_read() as connection:
             log = DuckRows(connection).fingerprint(part)
-        return {LOG: log, **{name: found for name, found in asked.items() if found is not None}}
+        sums = {LOG: log, **{name: found for name, found in asked.items() if found is not None}}
+        return {name: found for name, found in sums.items() if found.count or not _is_pruned(name, part)}
 
     def _rows(self, part: Part) -> PartLook:
         positions = {keeper.source.name: self._asked(keeper, keeper.follower.marks) for keeper in self._keepers}

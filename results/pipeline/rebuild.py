@@ -21,6 +21,7 @@ from redis import Redis
 
 from results.domain.canonical import HASH_COLUMN
 from results.domain.errors import PaperDeskError
+from results.pipeline.batches import in_batches
 from results.pipeline.canonical_rows import Row
 from results.pipeline.hot_rows import HASH_PATTERNS, portfolio_prefixes, scanned
 from results.pipeline.loss import Loss, Losses
@@ -154,7 +155,7 @@ class HotHashes:
         """Slice by slice, how many hashes got the newest durable row. One that another program changed is left to the
         sweep."""
         for name, pattern in HASH_PATTERNS.items():
-            for batch in sliced(scanned(self._client, pattern, "hash")):
+            for batch in in_batches(scanned(self._client, pattern, "hash"), KEYS_PER_SLICE):
                 yield self._bring_up(TABLES[name], batch)
 
     def _bring_up(self, table: Table, batch: list[str]) -> int:
@@ -189,7 +190,7 @@ class HotTrades:
         """Slice by slice, those that the durable stores know newer."""
         place = PortfolioKeys(prefix)
         for pattern in (place.active_pattern, place.closed_pattern):
-            for batch in sliced(scanned(self._client, pattern, "string")):
+            for batch in in_batches(scanned(self._client, pattern, "string"), KEYS_PER_SLICE):
                 yield self._compared(prefix, batch)
 
     def missing(self, prefix: str, loss: Loss) -> tuple[int, int]:
@@ -243,18 +244,6 @@ class HotTrades:
         for trade_id, _ in found:
             asking.exists(place.active_trade(trade_id), place.closed_trade(trade_id))
         return [bool(count) for count in asking.execute()]
-
-
-def sliced(names: Iterable[str]) -> Iterator[list[str]]:
-    """The names in lists of KEYS_PER_SLICE at most."""
-    batch: list[str] = []
-    for name in names:
-        batch.append(name)
-        if len(batch) == KEYS_PER_SLICE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _is_ours(table: Table, key: str, fields: Fields) -> bool:

@@ -4,7 +4,8 @@ For a `paper_trade` entry with status Closed (and for a corrected result of such
 its results, and writes the hash `reconciliation:{trade_id}` and the rows of `trade_reconciliation` and
 `trade_reconciliation_break` in one step. Invariants: a second pass over the same facts writes nothing; a changed
 outcome is a new version of the reconciliation, and of every break that stands; a reconciliation that another program
-wrote is left alone. One whose hash has left Redis goes on from its durable row. Source: rulings 25, 27 and 28.
+wrote is left alone. One whose hash has left Redis goes on from its durable row, and so does a trade that was archived.
+Source: rulings 25, 27 and 28.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -20,12 +21,13 @@ from redis import Redis
 
 from results.domain.breaks import Break
 from results.domain.canonical import sealed
-from results.domain.reconciliation import TradeReconciliation, reconcile
+from results.domain.reconciliation import TradeFacts, TradeReconciliation, reconcile
 from results.domain.tolerances import Tolerances
 from results.domain.units import day_of
+from results.pipeline.durable_rows import DurableRows, entered
 from results.pipeline.entries import RECONCILIATION as LETTER
 from results.pipeline.entries import DeadLetter, DeadLetterBox
-from results.pipeline.facts import Outcomes, facts_of, outcomes_of
+from results.pipeline.facts import Outcomes, facts_of, facts_of_archived, outcomes_of_orders
 from results.pipeline.reconciled import BREAK, RECONCILIATION, Reconciled, last_reconciled
 from results.pipeline.stream import START, OutboxStream, StreamEntry, StreamState, order_of
 from results.stores.gate import Gate
@@ -63,7 +65,7 @@ class Reconciler:
     def __init__(self, client: Redis, tolerances: Tolerances, gate: Gate) -> None:
         self._client = client
         self._tolerances = tolerances
-        self._gate = gate
+        self._durable = DurableRows(gate)
         self._stream = OutboxStream(client)
         self._runner = StepRunner(client)
         self._dead_letters = DeadLetterBox(self._runner)
@@ -132,16 +134,20 @@ class Reconciler:
     def _compare(self, candidates: Sequence[Candidate], at_us: int) -> int:
         """Reconcile them. Raises WireError, before anything is written, when one cannot be read."""
         trades = self._closed_trades(candidates)
-        outcomes = outcomes_of(self._client, trades)
-        before, floors = self._before(trades), floors_of(self._client)
-        known = last_reconciled([trade for trade in trades if not before[trade.id]], self._gate, at_us)
-        return sum(
-            self._write(trade, outcomes[trade.id], before[trade.id], known.get(trade.id), floors, at_us)
-            for trade in trades
-        )
+        archived, archived_on = facts_of_archived(self._archived(candidates, trades), self._durable)
+        told, of = [*map(facts_of, trades), *archived], {**entered(trades), **archived_on}
+        orders = {facts.trade_id: [order.order_id for order in facts.orders] for facts in told}
+        outcomes = outcomes_of_orders(self._client, orders, of, self._durable)
+        before, floors = self._before(of), floors_of(self._client)
+        known = last_reconciled({each: day for each, day in of.items() if not before[each]}, self._durable)
+        written = 0
+        for facts in told:
+            each = facts.trade_id
+            written += self._write(facts, outcomes[each], before[each], known.get(each), floors, at_us)
+        return written
 
     def _closed_trades(self, candidates: Sequence[Candidate]) -> list[Trade]:
-        """The candidates that are closed and ours. One that is not there is still open, or was removed by hand."""
+        """The candidates that are closed and ours, of those that Redis has."""
         named = [
             (candidate.portfolio, keys.PortfolioKeys(candidate.portfolio).closed_trade(candidate.trade_id))
             for candidate in candidates
@@ -150,23 +156,37 @@ class Reconciler:
         trades = [decode_trade(raw, key, portfolio) for (portfolio, key), raw in zip(named, raws, strict=True) if raw]
         return [trade for trade in trades if trade.origin != FOREIGN and trade.status is TradeStatus.CLOSED]
 
-    def _before(self, trades: Sequence[Trade]) -> dict[str, Fields]:
+    def _archived(self, candidates: Sequence[Candidate], trades: Sequence[Trade]) -> list[str]:
+        """The candidates that left Redis. Any other that is not there is still open, or was removed by hand."""
+        there = {trade.id for trade in trades}
+        absent = [candidate for candidate in candidates if candidate.trade_id not in there]
+        asking = self._client.pipeline(transaction=False)
+        for candidate in absent:
+            asking.zscore(keys.PortfolioKeys(candidate.portfolio).archived_index, candidate.trade_id)
+        return [each.trade_id for each, score in zip(absent, asking.execute(), strict=True) if score is not None]
+
+    def _before(self, trade_ids: Iterable[str]) -> dict[str, Fields]:
         pipeline = self._client.pipeline(transaction=False)
-        for trade in trades:
-            pipeline.hgetall(keys.reconciliation(trade.id))
-        return dict(zip([trade.id for trade in trades], pipeline.execute(), strict=True))
+        asked = list(trade_ids)
+        for trade_id in asked:
+            pipeline.hgetall(keys.reconciliation(trade_id))
+        return dict(zip(asked, pipeline.execute(), strict=True))
 
     def _write(
-        self, trade: Trade, outcomes: Outcomes, fields: Fields, known: Reconciled | None, floors: Floors, at_us: int
+        self,
+        facts: TradeFacts,
+        outcomes: Outcomes,
+        fields: Fields,
+        known: Reconciled | None,
+        floors: Floors,
+        at_us: int,
     ) -> int:
-        key = keys.reconciliation(trade.id)
+        key = keys.reconciliation(facts.trade_id)
         table = TABLES[RECONCILIATION]
-        before = row_of_hash(table, key, trade.id, fields) if fields else known and known.row
+        before = row_of_hash(table, key, facts.trade_id, fields) if fields else known and known.row
         if before and (before["origin"] == FOREIGN or (fields and not is_ours(table, before, fields))):
             return 0
-        found, breaks = reconcile(
-            facts_of(trade), list(outcomes.results.values()), outcomes.metrics, self._tolerances, at_us
-        )
+        found, breaks = reconcile(facts, list(outcomes.results.values()), outcomes.metrics, self._tolerances, at_us)
         version, day = (before["version"] + 1, before["day"]) if before else (1, day_of(at_us))
         version = max(floors.above(table, version) for table in (RECONCILIATION, BREAK))
         row = reconciliation_row(found, version, day)
@@ -175,7 +195,7 @@ class Reconciler:
         stands = known.has(rows) if known else fields.get(BREAKS_FIELD.encode()) == digest.encode()
         if before and _same(before, row) and stands:
             return 0
-        operation = f"reconcile:{trade.id}:{version}:{digest}"
+        operation = f"reconcile:{facts.trade_id}:{version}:{digest}"
         step = floors.guard(Step(operation)).expect_hash(key, fields or None)
         self._hash(step, key, row, digest, fields)
         step.emit(self._outbox.entry(RECONCILIATION, row))

@@ -18,8 +18,9 @@ from redis import Redis
 
 from results.domain.canonical import HASH_COLUMN, row_hash
 from results.pipeline.confirmed import Confirmed, ConfirmedRows
+from results.pipeline.durable_rows import BY_TRADE, DurableRows, entered
 from results.pipeline.hot_rows import portfolio_prefixes
-from results.pipeline.reconciled import reconciled_in_django
+from results.pipeline.reconciled import RECONCILIATION
 from results.stores.schema import TABLES
 from trading.domain.trades import Trade
 from trading.domain.units import day_of
@@ -36,9 +37,10 @@ MOVED = "moved meanwhile, or a backup runs"
 class TradeArchive:
     """Moves closed trades of at least `age_us` out of Redis."""
 
-    def __init__(self, client: Redis, confirmed: ConfirmedRows, age_us: int) -> None:
+    def __init__(self, client: Redis, confirmed: ConfirmedRows, durable: DurableRows, age_us: int) -> None:
         self._client = client
         self._confirmed = confirmed
+        self._durable = durable
         self._age_us = age_us
 
     def once(self, at_us: int, seconds_max: float = SECONDS_MAX) -> tuple[int, dict[str, int]]:
@@ -79,7 +81,7 @@ class TradeArchive:
         known = (
             self._confirmed.rows(TABLES[PAPER_TRADE], {key: row["day"] for key, row in rows.items()}) if rows else {}
         )
-        reconciled = reconciled_in_django(list(rows))
+        reconciled = {row[BY_TRADE] for row in self._durable.of_trades(RECONCILIATION, entered(trades.values()))}
         finished = store.finished_days(map(_exit_date, trades.values()))
         for trade_id, exit_us, raw in found:
             if trade_id not in trades or raw is None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from results.domain.readable import readable
 from results.pipeline.newest import Newest
 from results.stores.schema import Table
 from trading.stores.outbox import row_text
@@ -65,9 +66,5 @@ def known(found: Found, table: str, row: Row, stamp: Mapping[str, str]) -> Verdi
 def content_text(found: Found) -> str:
     """What was read, for people and for another try."""
     if found.kind == HASH:
-        return msgspec.json.encode({_text(name): _text(value) for name, value in found.fields.items()}).decode()
-    return _text(found.raw)
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode(errors="backslashreplace")
+        return msgspec.json.encode({readable(name): readable(value) for name, value in found.fields.items()}).decode()
+    return readable(found.raw)

@@ -18,6 +18,7 @@ import pyarrow
 from django.db.models import Count
 
 from results.domain.canonical import HASH_COLUMN
+from results.pipeline.batches import in_batches
 from results.pipeline.canonical_rows import Row, rows_of_arrow
 from results.pipeline.fingerprints import (
     Fingerprint,
@@ -212,11 +213,6 @@ def marks_of_log(table: Table, fetched: pyarrow.Table) -> Marks:
     names = fetched.column_names[:-1]
     rows = rows_of_arrow(fetched.select(names))
     return _by_key(_mark(table, names, row.values(), seq) for row, seq in zip(rows, seqs, strict=True))
-
-
-def in_batches(keys: Sequence[str], size: int) -> Iterable[list[str]]:
-    """The keys, at most `size` at a time."""
-    return (list(keys[start : start + size]) for start in range(0, len(keys), size))
 
 
 def _names(table: Table, recompute: bool) -> list[str]:

@@ -19,6 +19,7 @@ import duckdb
 import msgspec
 import pyarrow
 
+from results.domain.readable import readable
 from results.stores.duck_plan import migrate as migrate
 from results.stores.failures import CommitUnknown, WarehouseMissing
 from results.stores.marks import Mark
@@ -112,16 +113,21 @@ def read_between(connection: duckdb.DuckDBPyConnection, table: Table, after_seq:
     return _in_schema(table, connection.sql(query, params=[after_seq, last_seq]).to_arrow_table())
 
 
-def read_newest(connection: duckdb.DuckDBPyConnection, table: Table, keys: Sequence[str]) -> pyarrow.Table:
-    """The newest version of each of these keys that the log has, in the types of `arrow_schema(table)`.
+def read_newest(
+    connection: duckdb.DuckDBPyConnection, table: Table, keys: Sequence[str], column: str = ""
+) -> pyarrow.Table:
+    """The newest version of each of these keys that the log has, in the types of `arrow_schema(table)`; with `column`,
+    of each row of which any version has one of `keys` there.
 
-    The log has no index: a question reads the key column of the whole table once, however many keys it names.
+    The log has no index: a question reads the asked column of the whole table once, however many keys it names.
     """
-    key = quoted(table.key)
-    kind = next(duckdb_type(column) for column in table.columns if column.name == table.key)
+    key, asked = quoted(table.key), quoted(column or table.key)
+    kind = next(duckdb_type(each) for each in table.columns if each.name == (column or table.key))
     connection.register(WANTED, pyarrow.table({"id": pyarrow.array(keys, pyarrow.string())}))
+    named = f"{asked} IN (SELECT CAST(id AS {kind}) FROM {WANTED})"
+    chosen = named if asked == key else f"{key} IN (SELECT {key} FROM {quoted(table.log_name)} WHERE {named})"
     query = (
-        f"{_select_log(table)} WHERE {key} IN (SELECT CAST(id AS {kind}) FROM {WANTED}) "
+        f"{_select_log(table)} WHERE {chosen} "
         f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY version DESC, seq DESC) = 1"
     )
     found = connection.sql(query).to_arrow_table()
@@ -200,7 +206,7 @@ def _append_rows(
         if good:
             _insert(connection, TABLES[name], good, columns, at_us)
     for refused in rejected:
-        text = refused.entry.row.decode(errors="backslashreplace")
+        text = readable(refused.entry.row)
         values = [refused.entry.stream_id, refused.entry.table, text, refused.reason, at_us]
         connection.execute("INSERT INTO rejected_entry VALUES (?, ?, ?, ?, make_timestamp(?))", values).fetchall()
     return tuple(rejected)

@@ -68,7 +68,7 @@ def audit(side: Side, operations: Collection[Operation], tables_of_clients: Coll
 
 def broken_rules(side: Side) -> Iterable[Finding]:
     """What does not hold in Redis; dead letters, of which correct clients make none."""
-    for violation in check_invariants(side.client).violations:
+    for violation in check_invariants(side.client, side.gate).violations:
         yield Finding(Kind.INVARIANT, "redis", f"{violation.rule} at {violation.key}", violation.sentence)
     for stream_id, fields in side.entries(keys.DEAD_LETTERS):
         yield Finding(Kind.DEAD_LETTER, "redis", stream_id, fields.get(b"reason", b"").decode())

@@ -83,8 +83,12 @@ def terms_of(trade: Trade) -> PnlTerms:
 
 
 def residual_tolerance(trade: Trade) -> Decimal:
-    """The largest residual that rounding can explain: half a quantum per unit of each average, and per rounding."""
-    quantities = sum((order.filled_quantity for order in trade.all_orders), ZERO)
+    """The largest residual that rounding can explain in a trade, USD."""
+    return residual_rounding(sum((order.filled_quantity for order in trade.all_orders), ZERO))
+
+
+def residual_rounding(quantities: Decimal) -> Decimal:
+    """The same of what all orders filled together: half a quantum per unit of each average, and per rounding."""
     return HALF_QUANTUM * (quantities + 4)
 
 

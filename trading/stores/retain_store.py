@@ -15,6 +15,7 @@ from typing import Any, cast
 import msgspec
 from redis import Redis
 
+from results.domain.readable import readable
 from trading.stores import keys
 from trading.stores.scripts import script_text
 
@@ -33,7 +34,7 @@ class HotHash(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """The key for people."""
-        return self.key.decode(errors="backslashreplace")
+        return readable(self.key)
 
 
 class Fate(msgspec.Struct, frozen=True):

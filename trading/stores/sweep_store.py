@@ -18,6 +18,7 @@ from typing import Any, cast
 import msgspec
 from redis import Redis
 
+from results.domain.readable import readable
 from trading.stores import keys
 from trading.stores.keys import PortfolioKeys
 from trading.stores.scripts import Script, script_text
@@ -55,12 +56,12 @@ class Found(msgspec.Struct, frozen=True):
     @property
     def key(self) -> str:
         """The key for people; other programs may use any bytes."""
-        return self.raw_key.decode(errors="backslashreplace")
+        return readable(self.raw_key)
 
     @property
     def name(self) -> str:
         """The name for people."""
-        return self.raw_name.decode(errors="backslashreplace")
+        return readable(self.raw_name)
 
     @property
     def is_retry(self) -> bool:

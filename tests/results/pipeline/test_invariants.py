@@ -33,7 +33,9 @@ class Desk:
 
     def found(self) -> set[tuple[str, str]]:
         """Rule and key of each violation."""
-        return {(violation.rule, violation.key) for violation in check_invariants(self.client).violations}
+        return {
+            (violation.rule, violation.key) for violation in check_invariants(self.client, self.side.gate).violations
+        }
 
     def changed(self, key: str, pattern: str, by: str) -> None:
         """Change the JSON record at a key."""
@@ -53,14 +55,14 @@ def desk(side: Side) -> Desk:
 
 
 def test_a_desk_that_is_as_it_should_be_breaks_no_rule(desk: Desk) -> None:
-    report = check_invariants(desk.client)
+    report = check_invariants(desk.client, desk.side.gate)
     assert report.violations == []
     assert (report.portfolios, report.open_trades, report.closed_trades) == ([PREFIX], 1, 2)
 
 
 def test_a_trade_that_waits_for_its_reconciliation_is_no_violation(desk: Desk) -> None:
     desk.portfolio.closed(desk.portfolio.opened(4))
-    report = check_invariants(desk.client)
+    report = check_invariants(desk.client, desk.side.gate)
     assert (report.violations, report.waiting) == ([], 1)
 
 
@@ -240,7 +242,7 @@ def test_a_planted_violation_is_found_at_its_key(desk: Desk, rule: str, plant: C
 
 def test_a_violation_says_the_values(desk: Desk) -> None:
     _leg_out_loss(desk)
-    sentences = [violation.sentence for violation in check_invariants(desk.client).violations]
+    sentences = [violation.sentence for violation in check_invariants(desk.client, desk.side.gate).violations]
     # (40000 - 39990) * 0.1 + the fee of 39990 * 0.1 * 5 bps = 1 + 1.9995
     assert "leg_out_total_loss is 45.3, the hedges lost 2.9995" in sentences
 
@@ -248,7 +250,7 @@ def test_a_violation_says_the_values(desk: Desk) -> None:
 def test_a_result_that_its_fills_do_not_make_is_named_with_both_values(desk: Desk) -> None:
     _commission(desk)
     order = desk.legged_out.orders[0]
-    violations = check_invariants(desk.client).violations
+    violations = check_invariants(desk.client, desk.side.gate).violations
     assert [violation.sentence for violation in violations if violation.rule == "fills"] == [
         f"trade {desk.legged_out.id}, order {order.id}: commission is 0, the trade's record says 1.9995",
         f"trade {desk.legged_out.id}, order {order.id}: commission is 0, its fills (1) make 1.9995",

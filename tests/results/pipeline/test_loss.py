@@ -326,11 +326,11 @@ def test_fills_of_both_histories_are_told_and_no_violation(side: Side, own: OwnR
     again = portfolio.closed(ahead, long_exit="39000")
     settle(side)
     assert OrderFill.objects.filter(order_id__in=[order.id for order in again.orders]).count() == 4
-    report = check_invariants(side.client)
+    report = check_invariants(side.client, side.gate)
     assert (report.violations, len(report.lost_history)) == ([], 2)
     assert "(0.1 at 40020) is of a history that Redis lost" in "".join(each.sentence for each in report.lost_history)
     side.client.delete(keys.OUTBOX_LOSS)  # of no loss known, every fill counts
-    assert {each.rule for each in check_invariants(side.client).violations} == {"fills"}
+    assert {each.rule for each in check_invariants(side.client, side.gate).violations} == {"fills"}
 
 
 def test_an_epoch_whose_beginning_broke_off_is_gone_on_with(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:

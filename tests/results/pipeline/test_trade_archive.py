@@ -13,6 +13,7 @@ from results.models import TradeReconciliation
 from results.pipeline.check import check_invariants
 from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.confirmed import ConfirmedRows
+from results.pipeline.durable_rows import DurableRows
 from results.pipeline.mirror import DjangoTables
 from results.pipeline.trade_archive import MOVED, TradeArchive
 from tests.results.pipeline.foreign import settle
@@ -50,14 +51,14 @@ class Desk:
         side = self.side
         followers = (DjangoTables(), ClickHouseTables(lambda: side.clickhouse, lambda: side.gate))
         confirmed = ConfirmedRows(side.gate, followers, lambda: side.clickhouse)
-        return TradeArchive(side.client, confirmed, days * DAY_US).once(self.now_us, **options)
+        return TradeArchive(side.client, confirmed, DurableRows(side.gate), days * DAY_US).once(self.now_us, **options)
 
     def records(self) -> set[str]:
         found: list[bytes] = list(self.side.client.scan_iter(self.keys.closed_pattern))
         return {key.decode().rpartition(":")[2] for key in found}
 
     def violations(self) -> list[Any]:
-        return check_invariants(self.side.client).violations
+        return check_invariants(self.side.client, self.side.gate).violations
 
     def change(self, trade: Trade, **fields: Any) -> None:
         """Another program changes a record."""

@@ -18,6 +18,7 @@ from redis import Redis
 from paperdesk.embedded.tied import tied
 from paperdesk.environment import BASE_DIR
 from results.pipeline.check import check_invariants
+from results.stores.gate import Gate
 from tests.trading.engine.test_runner import wait_until
 from trading import wiring
 from trading.config import DEFAULTS
@@ -105,7 +106,7 @@ def closed_symbols(client: Redis) -> list[str]:
 
 
 def test_two_shards_trade_one_portfolio_and_whoever_else_comes_does_nothing(
-    redis_client: Redis, engines: Engines, watch: Watch, db: None
+    redis_client: Redis, engines: Engines, watch: Watch, tmp_path: Path, db: None
 ) -> None:
     for shard in OF_SHARD:
         engines.start(shard[0], shard)
@@ -142,6 +143,6 @@ def test_two_shards_trade_one_portfolio_and_whoever_else_comes_does_nothing(
         assert not any(one["halted"] or one["entries_stopped"] for one in each["portfolios"].values())
     wait_until(engines.says("whole", "engine_started"), "the undivided engine begins when both have ended")
     assert engines.stop("whole")["shard"] == "0/1"
-    report = check_invariants(redis_client)
+    report = check_invariants(redis_client, Gate(tmp_path / "none.duckdb"))
     assert (report.portfolios, report.violations) == (list(PREFIXES), [])
     assert not redis_client.keys("paperdesk:lease:engine:*")
