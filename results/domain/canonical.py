@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import operator
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from results.domain.units import PLACES
+from results.domain.units import PLACES, text_of
 
 UNIT_SEPARATOR = "\x1f"
 NULL = "\\N"
+FILLED_UP = ["." + "0" * PLACES, *("0" * (PLACES - places) for places in range(1, PLACES + 1))]
 HASH_COLUMN = "row_hash"
 TEXTS = frozenset({"uuid", "text", "json"})
 
@@ -88,6 +90,62 @@ def row_hash(columns: Sequence[Column], row: Mapping[str, Any]) -> int:
             texts.append(value if kind in TEXTS and type(value) is str else canonical_text(kind, value))
     if unknown:
         raise _mismatch(columns, row)
+    return _hash_of(texts)
+
+
+class Sealer:
+    """Seals the rows of one table as Redis keeps them, in one pass: each decimal becomes text only once."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        hashed = [column for column in columns if column.name != HASH_COLUMN]
+        self._columns = columns
+        self._names = [column.name for column in columns]
+        self._hash_place = self._names.index(HASH_COLUMN)
+        self._count = len(hashed)
+        self._values_of = operator.itemgetter(*(column.name for column in hashed))
+        self._decimals = [place for place, column in enumerate(hashed) if column.kind == "decimal"]
+        self._others = [(place, each.kind) for place, each in enumerate(hashed) if each.kind not in (*TEXTS, "decimal")]
+        self._added = {place for place, column in enumerate(hashed) if column.added}
+        self._required = {place for place, column in enumerate(hashed) if not column.nullable}
+
+    def sealed(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row in schema order with its `row_hash`, decimals and dates as text. Raises RowMismatch like it."""
+        try:
+            values = list(self._values_of(row))
+        except KeyError:
+            raise _mismatch(self._columns, row) from None
+        if len(row) - (HASH_COLUMN in row) != self._count:
+            raise _mismatch(self._columns, row)
+        texts = values.copy()
+        for place in self._decimals:
+            value = values[place]
+            if value is not None:
+                values[place] = text = text_of(value)
+                places = len(text.partition(".")[2])
+                is_plain = places <= PLACES and text[:2] != "-0"
+                texts[place] = text + FILLED_UP[places] if is_plain else decimal_text(value)
+        for place, kind in self._others:
+            value = values[place]
+            if type(value) is int and kind != "boolean":
+                texts[place] = str(value)
+            elif value is not None:
+                texts[place] = canonical_text(kind, value)
+                if kind == "date":
+                    values[place] = texts[place]
+        if None in texts:
+            texts = self._with_nulls(texts, row)
+        values.insert(self._hash_place, _hash_of(texts))
+        return dict(zip(self._names, values, strict=True))
+
+    def _with_nulls(self, texts: list[Any], row: Mapping[str, Any]) -> list[str]:
+        places = {place for place, text in enumerate(texts) if text is None}
+        if places & self._required:
+            raise _mismatch(self._columns, row)
+        left_out = places & self._added
+        return [NULL if text is None else text for place, text in enumerate(texts) if place not in left_out]
+
+
+def _hash_of(texts: Sequence[str]) -> int:
     digest = hashlib.blake2b(UNIT_SEPARATOR.join(texts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 

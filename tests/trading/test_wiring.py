@@ -14,9 +14,14 @@ from trading.stores.errors import RedisAway
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    wiring.redis_client.cache_clear()
+    _forget()
     yield
-    wiring.redis_client.cache_clear()
+    _forget()
+
+
+def _forget() -> None:
+    for cached in (wiring.redis_client, wiring.step_redis_client):
+        cached.cache_clear()
 
 
 def test_the_client_is_made_once_and_answers_bytes(redis_client: Any) -> None:

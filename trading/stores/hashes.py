@@ -34,7 +34,7 @@ WORDS = {
 
 
 def hash_of_row(table: TableShape, row: Row) -> dict[str, str]:
-    """The fields of a sealed canonical row, as text."""
+    """The fields of a sealed canonical row, whose decimals and dates may be texts already, as text."""
     texts = {}
     for column in table.columns:
         value = row[column.name]

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from results.domain.canonical import Column, sealed
+from results.domain.canonical import Column, Sealer
 from results.domain.units import text_of
 from trading.stores.errors import StoreError
 
@@ -47,6 +47,7 @@ class Outbox:
 
     def __init__(self, tables: Mapping[str, TableShape]) -> None:
         self._tables = tables
+        self._sealers: dict[str, Sealer] = {}
 
     def table(self, name: str) -> TableShape:
         """The shape of a table. Raises UnknownTable."""
@@ -55,11 +56,14 @@ class Outbox:
         return self._tables[name]
 
     def sealed(self, table: str, row: Row) -> Row:
-        """The canonical row in schema order with its hash.
+        """The canonical row in schema order with its hash, decimals and dates as text.
 
         Raises UnknownTable, or results.domain.canonical.RowMismatch when the row has not exactly the columns.
         """
-        return sealed(self.table(table).columns, row)
+        sealer = self._sealers.get(table)
+        if sealer is None:
+            sealer = self._sealers[table] = Sealer(self.table(table).columns)
+        return sealer.sealed(row)
 
     def entry(self, table: str, row: Row) -> dict[str, str]:
         """The stream entry of a canonical row, sealed with its hash. Raises like `sealed`."""
@@ -71,7 +75,7 @@ class Outbox:
             "table": table,
             "id": str(row[self.table(table).key]),
             "version": str(row["version"]),
-            "row": row_text(row),
+            "row": msgspec.json.encode(row).decode(),
         }
 
 

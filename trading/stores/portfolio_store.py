@@ -188,11 +188,12 @@ class PortfolioStore:
     def _surroundings(self, transition: Transition, before: Surroundings | None) -> Surroundings:
         """What stands at the keys. What is said of an order is mostly the first: its hashes are taken for absent, and
         read only for another attempt, when `before` is what the last one came from."""
-        names = [keys.result(result.result_id) for result in transition.results]
-        names += [keys.result_metrics(metrics.result_id) for metrics in transition.metrics]
-        read = names if before else []
-        if transition.state is None and not read:
+        if transition.state is None and not before:
             return Surroundings(None, {})
+        read = []
+        if before:
+            read += [keys.result(result.result_id) for result in transition.results]
+            read += [keys.result_metrics(metrics.result_id) for metrics in transition.metrics]
         reading = self._client.pipeline(transaction=False)
         reading.get(self.keys.metrics)
         for name in read:

@@ -10,6 +10,8 @@ import datetime
 from decimal import Decimal
 from typing import Any
 
+from msgspec.structs import asdict
+
 from results.domain.outcomes import ResultMetrics, TradeResult
 from trading.domain.funding import FundingPayment
 from trading.domain.metrics import DailyMetrics
@@ -175,11 +177,13 @@ def snapshot_row(
 
 def result_row(result: TradeResult, day: datetime.date, origin: str = ENGINE) -> Row:
     """A row of `trade_result`; `day` is the UTC day of its first version."""
-    row = {name: getattr(result, name) for name in result.__struct_fields__ if name != "executed_us"}
-    return {**row, "state": result.state.value, "executed_at": result.executed_us, "origin": origin, "day": day}
+    row = asdict(result)
+    row |= {"state": result.state.value, "executed_at": row.pop("executed_us"), "origin": origin, "day": day}
+    return row
 
 
 def result_metrics_row(metrics: ResultMetrics, day: datetime.date, origin: str = ENGINE) -> Row:
     """A row of `result_metrics`; `day` is the UTC day of its first version."""
-    row = {name: getattr(metrics, name) for name in metrics.__struct_fields__ if name != "created_us"}
-    return {**row, "created_at": metrics.created_us, "origin": origin, "day": day}
+    row = asdict(metrics)
+    row |= {"created_at": row.pop("created_us"), "origin": origin, "day": day}
+    return row

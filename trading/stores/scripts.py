@@ -6,10 +6,12 @@ A Redis that forgot a script (it restarted, or SCRIPT FLUSH) answers NOSCRIPT; t
 from __future__ import annotations
 
 import functools
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import NoScriptError
 
 FOLDER = Path(__file__).parent / "lua"
 
@@ -24,7 +26,14 @@ class Script:
     """A script bound to a client. Calling it returns Redis's answer, bytes as bytes."""
 
     def __init__(self, client: Redis, name: str) -> None:
-        self._registered = client.register_script(script_text(name))
+        self._client = client
+        self._text = script_text(name)
+        self._digest = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, keys: list[str], arguments: list[Any]) -> Any:
-        return self._registered(keys=keys, args=arguments)
+        call = ("EVALSHA", self._digest, len(keys), *keys, *arguments)
+        try:
+            return self._client.execute_command(*call)
+        except NoScriptError:
+            self._client.script_load(self._text)
+            return self._client.execute_command(*call)

@@ -10,6 +10,7 @@ operation id makes it safe to send again after a lost reply: a step that was app
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any, Self
 
 import msgspec
@@ -23,6 +24,7 @@ from trading.stores.errors import LeaseLost, StepConflict, StepRefused, StoreErr
 from trading.stores.scripts import Script
 
 Raw = bytes | str
+ALL_TEXT = frozenset({str})
 # An answer is kept far longer than the retries below can last, also on a machine that was suspended.
 OPERATION_LIFETIME_MS = 300_000
 RETRIES_MAX = 6
@@ -120,12 +122,12 @@ class Step:
         return self._keys.setdefault(key, len(self._keys) + 1)
 
     def _expect(self, key: str, kind: str, values: list[Any]) -> Self:
-        self._expectations += [self._index(key), kind, len(values), *map(_raw, values)]
+        self._expectations += [self._index(key), kind, len(values), *_raws(values)]
         self._expectation_count += 1
         return self
 
     def _write(self, key: str, command: str, arguments: Iterable[Any]) -> Self:
-        given = list(map(_raw, arguments))
+        given = _raws(arguments)
         self._writes += [self._index(key), command, len(given), *given]
         self.write_count += 1
         return self
@@ -171,6 +173,11 @@ def _refusal(verdict: str, rest: list[str], step: Step) -> StoreError:
     return StepRefused(f"step {step.operation_id} was not written: {rest[1]} at {rest[0]}")
 
 
+def _raws(values: Iterable[Any]) -> list[Any]:
+    given = list(values)
+    return given if ALL_TEXT.issuperset(map(type, given)) else list(map(_raw, given))
+
+
 def _raw(value: Any) -> str | msgspec.Raw:
     """The value as Redis has it. Bytes go under the mark of a text, the only one that Redis's MessagePack knows, and
     numbers as text, because Lua would round them beyond 2^53."""
@@ -184,4 +191,4 @@ def _raw(value: Any) -> str | msgspec.Raw:
 
 
 def _flat(fields: Mapping[Any, Any]) -> list[Any]:
-    return [part for pair in fields.items() for part in pair]
+    return list(chain.from_iterable(fields.items()))

@@ -83,7 +83,11 @@ class TransitionStep:
         step.emit(self._outbox.entry(rows.PAPER_TRADE, rows.trade_row(trade)))
 
     def _emit(self, step: Step, table: str, row: Row) -> None:
-        step.emit(self._outbox.entry(table, {**row, "version": self._floors.above(table, row["version"])}))
+        step.emit(self._outbox.entry(table, self._lifted(table, row)))
+
+    def _lifted(self, table: str, row: Row) -> Row:
+        version = self._floors.above(table, row["version"])
+        return row if version == row["version"] else {**row, "version": version}
 
     def _leg_out(self, step: Step, trade: Trade) -> None:
         held = self._held.trades.get(trade.id)
@@ -102,10 +106,9 @@ class TransitionStep:
         successor = _successor(shape, key, row, fields)
         if successor is None:
             return
-        successor = {**successor, "version": self._floors.above(table, successor["version"])}
-        row = self._outbox.sealed(table, successor)
+        row = self._outbox.sealed(table, self._lifted(table, successor))
         texts = hash_of_row(shape, row)
-        step.expect_hash(key, fields or None).hset(key, texts)
+        step.expect_hash(key, fields).hset(key, texts) if fields else step.expect(key, None).hset(key, texts)
         emptied = [column.name for column in shape.columns if column.name not in texts] if fields else []
         if gone := [name for name in emptied if name.encode() in fields]:
             step.hdel(key, *gone)
