@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, JsonResponse
@@ -10,7 +11,7 @@ from health_check.checks import Cache, Database
 from health_check.views import HealthCheckView
 
 from trading import wiring
-from trading.engine.alarms import VERIFIERS
+from trading.engine.alarms import FOLLOWER_NAMES, VERIFIERS
 from trading.stores.errors import RedisAway
 from trading.stores.monitor_store import SnapshotStore
 
@@ -24,7 +25,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 class Readyz(HealthCheckView):
     """Database and Redis answer: 200, else 503; the body names each. ClickHouse may be away, or the stores may differ:
-    pages go on, and `stores` says what the last verification found.
+    pages go on, `stores` says what the last verification found, and `behind` who is in trouble.
 
     It tells names and a word of the cause, no addresses, so it is open: a load balancer has no login, and while the
     database is away nobody has one.
@@ -33,23 +34,27 @@ class Readyz(HealthCheckView):
     checks = (Database, Cache)
 
     async def get(self, request: HttpRequest, *args: str, **kwargs: str) -> HttpResponse:
-        """`{"database": "ok", "redis": "ok", "stores": "agree"}`, whatever the client would rather accept."""
+        """`{"database": "ok", "redis": "ok", "stores": "agree", "behind": {}}`, whatever the client would rather have.
+
+        A follower in trouble stands in `behind` by name, with the rows or entries that wait for it.
+        """
         results = await asyncio.gather(*(check.get_result(None) for check in self.get_checks()))
-        said: dict[str, str] = {STORES[type(result.check)]: str(result.error or "ok") for result in results}
-        said["stores"] = await asyncio.to_thread(stores_word)
+        said: dict[str, Any] = {STORES[type(result.check)]: str(result.error or "ok") for result in results}
+        said |= await asyncio.to_thread(stores_said)
         return JsonResponse(said, status=503 if any(result.error for result in results) else 200)
 
 
-def stores_word() -> str:
-    """Whether the stores agreed when they were last compared: agree, differ, not verified, or unknown without Redis."""
+def stores_said() -> dict[str, Any]:
+    """`stores`: whether they agreed when they were last compared (agree, differ, not verified; unknown without Redis);
+    `behind`: who is in trouble, with what waits."""
     try:
         states = SnapshotStore(wiring.page_redis_client()).sync()
     except RedisAway:
-        return "unknown"
+        return {"stores": "unknown", "behind": {}}
     found = [states[name] for name in VERIFIERS if name in states]
-    if not found:
-        return "not verified"
-    return "differ" if any(state["error"] for state in found) else "agree"
+    word = "differ" if any(state["error"] for state in found) else "agree" if found else "not verified"
+    behind = {name: states[name]["lag"] for name in FOLLOWER_NAMES if name in states and states[name]["error"]}
+    return {"stores": word, "behind": behind}
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

@@ -218,7 +218,7 @@ def test_a_book_that_is_not_in_order_and_what_it_leaves_unknown_say_why(desk: De
 def test_alarm_and_a_follower_that_is_away_stand_in_words(desk: Desk) -> None:
     away = {"lag": 312, "age_ms": 64_000, "error": "connection refused", "since_us": 1}
     fine = {"lag": 0, "age_ms": 900, "error": None}
-    alarm = "ClickHouse is in trouble since 12:00:01 UTC; 312 rows wait."
+    alarm = "ClickHouse is in trouble since 2026-11-21 12:00:01 UTC; 312 rows wait."
     desk.publish(alarms=[alarm], sync={"duckdb": fine, "django": fine, "clickhouse": away})
     page = desk.logged_in("/")
     expect(page.locator("#alarms li")).to_have_text(alarm)

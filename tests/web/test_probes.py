@@ -31,7 +31,8 @@ def test_healthz_answers_without_asking_any_store(
 @pytest.mark.parametrize("accept", ["*/*", "text/html", "application/json", "text/plain"])
 def test_readyz_names_both_stores(client_of: ClientOf, accept: str, redis_client: redis.Redis) -> None:
     answer = client_of(ANONYMOUS).get("/readyz", headers={"Accept": accept})
-    assert (answer.status_code, answer.json()) == (200, {"database": "ok", "redis": "ok", "stores": "not verified"})
+    said = {"database": "ok", "redis": "ok", "stores": "not verified", "behind": {}}
+    assert (answer.status_code, answer.json()) == (200, said)
     assert "no-store" in answer["Cache-Control"]
 
 
@@ -44,6 +45,15 @@ def test_readyz_says_whether_the_stores_agreed(client_of: ClientOf, redis_client
 
     assert said(verify=None, audit=None) == (200, "agree")
     assert said(audit="3 rows differ") == (200, "differ")
+
+
+def test_readyz_names_who_is_behind(client_of: ClientOf, redis_client: redis.Redis) -> None:
+    away = {"lag": 312, "error": "ClickHouse at 10.0.0.7:8123 is away", "since_us": 1}
+    states = {"clickhouse": away, "django": {"lag": 3, "error": None}, "verify": {"error": None}}
+    redis_client.hset(keys.SYNC, mapping={name: msgspec.json.encode(state) for name, state in states.items()})
+    answer = client_of(ANONYMOUS).get("/readyz")
+    assert (answer.status_code, answer.json()["behind"]) == (200, {"clickhouse": 312})
+    assert b"10.0.0.7" not in answer.content
 
 
 def test_readyz_is_503_and_says_that_redis_is_away(client_of: ClientOf, settings: Settings) -> None:

@@ -61,7 +61,7 @@ def _followers(followers: Mapping[str, Mapping[str, Any]]) -> list[str]:
         elif name in VERIFIERS:
             found.append(f"The stores do not agree: {state['error']}; see manage.py verify_stores.")
         else:
-            since = clock_time(state["since_us"]) if state.get("since_us") else "an unknown time"
+            since = instant(state["since_us"]) if state.get("since_us") else "an unknown time"
             label = FOLLOWER_NAMES.get(name, name)
             found.append(f"{label[0].upper()}{label[1:]} is in trouble since {since}; {state['lag']} rows wait.")
     return found
@@ -73,9 +73,9 @@ def _unreadable(unreadable: Mapping[str, object]) -> list[str]:
     return [*shown, f"{more} more records cannot be read."] if more > 0 else shown
 
 
-def clock_time(time_us: int) -> str:
-    """An instant as a time of day: 12:00:01 UTC."""
-    return datetime_of(time_us // MICROSECONDS * MICROSECONDS).strftime("%H:%M:%S UTC")
+def instant(time_us: int) -> str:
+    """An instant, to the second: 2026-11-21 12:00:01 UTC; a store may have been away for days."""
+    return datetime_of(time_us // MICROSECONDS * MICROSECONDS).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def age_ms(now_us: int, then_us: int | None) -> int | None:

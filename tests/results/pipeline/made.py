@@ -65,11 +65,7 @@ class Side:
 
     def emit(self, table: str, number: int, version: int = 1, **changes: Any) -> str:
         """Put the row of that number into the outbox; its stream id."""
-        shape = TABLES[table]
-        texts = {column.name: f"ü'{number}" for column in shape.columns if column.kind == "text"}
-        made = row(shape, number, version, **{**texts, **changes})
-        made.pop("row_hash")
-        return self.add(Outbox(TABLES).entry(table, made))
+        return self.add(entry_of(table, number, version, **changes))
 
     def emit_row(self, table: str, row: Mapping[str, Any]) -> str:
         """Put this canonical row into the outbox; its stream id."""
@@ -104,6 +100,15 @@ class Side:
         with self.gate.read() as connection:
             counted = connection.execute(f"SELECT count(*) FROM {table}_log").fetchall()
         return int(counted[0][0])
+
+
+def entry_of(table: str, number: int, version: int = 1, **changes: Any) -> dict[str, str]:
+    """The outbox entry of the row of that number, whose texts every column can hold."""
+    shape = TABLES[table]
+    texts = {column.name: f"ü'{number}" for column in shape.columns if column.kind == "text"}
+    made = row(shape, number, version, **{**texts, **changes})
+    made.pop("row_hash")
+    return Outbox(TABLES).entry(table, made)
 
 
 def _bare(mark: RowMark) -> RowMark:

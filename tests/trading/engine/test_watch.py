@@ -153,7 +153,7 @@ def test_alarms_name_what_is_silent_away_or_different() -> None:
     assert found == [
         "The feed has been silent for 4 s.",
         "Portfolio strategy does not trade: state has moved",
-        "ClickHouse is in trouble since 12:00:01 UTC; 312 rows wait.",
+        "ClickHouse is in trouble since 2024-10-04 12:00:01 UTC; 312 rows wait.",
         "The stores do not agree: 3 rows differ between the stores; see manage.py verify_stores.",
     ]
     audited = alarms({"age_ms": 40}, {}, {"audit": differ}, {})
