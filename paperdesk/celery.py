@@ -6,6 +6,6 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paperdesk.settings")
 
-app = Celery("paperdesk")
+app = Celery("paperdesk", amqp="paperdesk.broker:PromptAmqp")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

@@ -4,6 +4,7 @@ from typing import Any
 
 MONITOR_SECONDS = 1.0
 SYNC_SECONDS = 3.0
+CATCH_UP_SECONDS = 1.0  # nothing, if the last sync left everybody with everything; else a sync
 VERIFY_SECONDS = 60.0
 AUDIT_SECONDS = 5.0  # a slice of 0.2 s each, until today's audit is done; then one GET
 RETAIN_SECONDS = 10.0  # some round trips when nothing is due; else 2 s at most
@@ -13,6 +14,7 @@ COMPACT_SECONDS = 600.0
 PERIODS = {
     "trading.tasks.monitor_tick": MONITOR_SECONDS,
     "results.tasks.sync": SYNC_SECONDS,
+    "results.tasks.catch_up": CATCH_UP_SECONDS,
     "results.tasks.verify": VERIFY_SECONDS,
     "results.tasks.audit": AUDIT_SECONDS,
     "results.tasks.retain": RETAIN_SECONDS,

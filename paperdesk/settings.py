@@ -92,7 +92,7 @@ LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login/"
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # `urls` finds the pages: only the web serves them
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -109,7 +109,6 @@ INSTALLED_APPS = [
     "csp",
     "django_structlog",
     "django_prometheus",
-    "health_check",
     "simple_history",
     "trading",
     "results",
@@ -246,6 +245,7 @@ else:
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ROUTES = schedule.TASK_ROUTES
 CELERY_BEAT_SCHEDULE = schedule.BEAT_SCHEDULE
+CELERY_BEAT_SCHEDULER = "paperdesk.broker:BriefScheduler"
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA / "beat")  # its default is the folder that beat happens to be started in
 CELERY_TIMEZONE = "UTC"
 # No bound: an acknowledgement that fails while Redis restarts never gives its place back, and with a bound of one the

@@ -6,6 +6,8 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from paperdesk import probes
 
+admin.autodiscover()
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", probes.healthz, name="healthz"),
     path("readyz", probes.Readyz.as_view(), name="readyz"),

@@ -50,6 +50,11 @@ def results_sync(progress: Progress = no_progress, sync: Sync | None = None) -> 
         return (sync or wiring.sync()).once(progress, TURN_SECONDS_MAX)
 
 
+def results_are_level() -> bool:
+    """Whether the last turn of this process's sync left everybody with everything. Raises RedisAway."""
+    return wiring.sync().is_level
+
+
 def results_sync_all(
     progress: Progress = no_progress, sync: Sync | None = None, seconds_max: float = DRAIN_SECONDS_MAX
 ) -> SyncReport:

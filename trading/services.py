@@ -13,9 +13,9 @@ from trading.domain.strategy import Strategy
 from trading.domain.trades import ExitReason, Trade, TradeStatus
 from trading.domain.units import MICROSECONDS
 from trading.engine.clock import SystemClock
-from trading.engine.monitor import COMMAND_LIFETIME_US
 from trading.engine.portfolio import ENGINE
 from trading.selectors import trade_in_redis
+from trading.stores.command_store import EXIT_LIFETIME_US
 
 NOTE_CHARACTERS_MAX = 200
 
@@ -45,7 +45,7 @@ def trade_exit_request(trade_id: str, reason: str, user: Any) -> str:
     if len(reason) > NOTE_CHARACTERS_MAX:
         raise ExitRefused(f"reason has {len(reason)} characters, at most {NOTE_CHARACTERS_MAX} are kept")
     trade = _closable(trade_id)
-    expires_us = SystemClock().now_us() + COMMAND_LIFETIME_US
+    expires_us = SystemClock().now_us() + EXIT_LIFETIME_US
     wiring.command_store().send_exit(trade.portfolio, trade.id, ExitReason.MANUAL.value, expires_us)
     logger.info("trade_exit_requested", trade_id=trade.id, portfolio=trade.portfolio, user=str(user), reason=reason)
     return _what_will_happen(trade)
@@ -65,7 +65,7 @@ def _closable(trade_id: str) -> Trade:
 
 
 def _what_will_happen(trade: Trade) -> str:
-    seconds = COMMAND_LIFETIME_US // MICROSECONDS
+    seconds = EXIT_LIFETIME_US // MICROSECONDS
     return (
         f"Trade {trade.id} ({trade.symbol}, {trade.portfolio}): the engine was asked to close both legs "
         f"{_how(_strategy(trade.portfolio))}. It obeys at once if it runs and the trade is still Active; after "

@@ -6,6 +6,7 @@ Redis clients answer bytes (raw strings are compared byte for byte). Every numbe
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from asgiref.sync import async_to_sync
@@ -19,7 +20,6 @@ from redis.retry import Retry
 from paperdesk.tables import TABLES
 from trading.domain.shards import WHOLE, Shard
 from trading.engine.clock import SystemClock
-from trading.engine.watch import Watch
 from trading.stores import keys
 from trading.stores.command_store import CommandStore
 from trading.stores.connection import LOST
@@ -31,6 +31,9 @@ from trading.stores.monitor_store import MonitorStore, SnapshotStore
 from trading.stores.outbox import Outbox
 from trading.stores.portfolio_store import PortfolioStore
 from trading.stores.step import StepRunner
+
+if TYPE_CHECKING:
+    from trading.engine.watch import Watch
 
 # A local answer takes under 1 ms and the slowest step some 10 ms; an AOF fsync on a busy disk can hold it up for 2 s.
 SOCKET_SECONDS_MAX = 5.0
@@ -150,6 +153,8 @@ def desk_store() -> DeskStore:
 @functools.cache
 def watch() -> Watch:
     """The monitor of this process."""
+    from trading.engine.watch import Watch  # it needs NumPy, which is slow to load, and which nobody else needs
+
     return Watch(
         desk_store(),
         monitor_store,

@@ -73,7 +73,7 @@ def desk_programs(port: int, environment: Mapping[str, str]) -> list[Program]:
         Program("web", _web(port), environment, ready=lambda: accepts(port)),
         Program("engine", [PYTHON, MANAGE, "run_engine"], environment, may_end=True),
         _worker("monitor", environment),
-        Program("beat", _celery("beat", "--pidfile="), environment),
+        Program("beat", _celery("beat"), environment),
     ]
 
 
@@ -82,29 +82,12 @@ def warehouse_program(environment: Mapping[str, str]) -> Program:
     return _worker("warehouse", environment)
 
 
-def _celery(*words: str) -> list[str]:
-    """Celery warns root, as in a container, of pickled messages; ours are JSON only."""
-    warnings = "ignore:You're running the worker with superuser"
-    return [
-        PYTHON,
-        "-W",
-        warnings,
-        "-m",
-        "celery",
-        "--quiet",
-        "-A",
-        "paperdesk.celery",
-        *words,
-        "--loglevel",
-        "WARNING",
-    ]
+def _celery(name: str) -> list[str]:
+    return [PYTHON, "-m", "paperdesk.embedded.celery_program", name]
 
 
 def _worker(queue: str, environment: Mapping[str, str]) -> Program:
-    """A worker that runs in its main process: nothing is opened before a fork, and no worker talks to another."""
-    lean = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    command = _celery("worker", "--queues", queue, "--hostname", f"{queue}@%h", "--pool=solo", *lean)
-    return Program(queue, command, environment, quiet=WORKER_QUIET)
+    return Program(queue, _celery(queue), environment, quiet=WORKER_QUIET)
 
 
 def _web(port: int) -> list[str]:

@@ -25,7 +25,7 @@ from honcho.printer import Message, Printer
 from paperdesk.embedded.programs import Child, Program
 from paperdesk.errors import PaperDeskError
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.02
 EARLY_SECONDS = 5.0
 BACKOFF_SECONDS_MAX = 30.0
 STEADY_SECONDS = 20.0

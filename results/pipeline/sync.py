@@ -71,15 +71,18 @@ class Sync:
         self.log: Known | None = None
         self.positions: dict[str, int] = {}
         self.has_backlog = True  # or one before had it
+        self.is_level = False  # whether the last turn left every follower with everything and none in trouble
 
     def once(self, progress: Progress = no_progress, seconds_max: float = SECONDS_MAX) -> SyncReport:
         """Do what there is to do, for about `seconds_max` at most, and publish how far everybody is.
 
         `progress` is told the name of each point passed and a count. Raises redis.RedisError when Redis is away.
         """
+        self.is_level = False
         report = _Turn(self, progress, time.monotonic() + seconds_max).run()
         publish(self.client, report.followers)
         self.has_backlog = publish_backlog(self.client, report.followers, self.has_backlog, report.at_us)
+        self.is_level = report.is_level
         return report
 
 

@@ -1,6 +1,8 @@
 """What a fresh clone promises: settings that exist, locks that install anywhere, a schedule whose tasks exist."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -8,6 +10,13 @@ from paperdesk import schedule
 from paperdesk.celery import app
 from paperdesk.environment import BASE_DIR, KNOWN
 
+# What takes long to load, and only some programs need: a program that was killed is back so much sooner without it.
+SLOW = {
+    "paperdesk.embedded.celery_program": "numpy pyarrow duckdb clickhouse_connect prompt_toolkit trading.admin",
+    "trading.management.commands.run_engine": "numpy pyarrow duckdb clickhouse_connect prompt_toolkit trading.admin",
+    "paperdesk.urls": "numpy pyarrow duckdb clickhouse_connect prompt_toolkit",
+}
+LOADED = "import sys, django; django.setup(); __import__(sys.argv[1]); print(*sys.modules)"
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 
 
@@ -45,3 +54,11 @@ def test_every_beat_entry_names_a_task_that_exists_and_has_a_queue_and_expires()
         assert entry["options"]["expires"] <= entry["schedule"]
         queue = app.amqp.router.route({}, entry["task"])["queue"].name
         assert queue == {"trading": "monitor", "results": "warehouse"}[entry["task"].split(".")[0]]
+
+
+@pytest.mark.parametrize("program", SLOW)
+def test_a_program_loads_nothing_slow_that_it_does_not_need(program: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, program], cwd=BASE_DIR, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert not set(SLOW[program].split()) & set(done.stdout.split())

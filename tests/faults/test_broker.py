@@ -1,4 +1,4 @@
-"""The broker's side of a worker, with the desk's own settings, when Redis is away at the wrong moment."""
+"""The broker's side of workers and beat, with the desk's own settings, when Redis is away at the wrong moment."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import logging
 import uuid
 from urllib.parse import urlsplit
 
+import pytest
 from django.conf import settings
 from kombu import Connection, Message, Queue
+from kombu.exceptions import OperationalError
 
+from paperdesk import broker as module
 from paperdesk.celery import app
 from tests.faults.proxy import Proxy
 
@@ -49,3 +52,25 @@ def hears(broker: Connection, taken: list[Message]) -> bool:
     except broker.connection_errors:
         pass
     return True
+
+
+def test_a_broker_that_is_away_is_asked_again_at_once_and_never_a_second_too_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SAY_SECONDS", 0.0)
+    told: list[float] = []
+    with refusing_connection() as connection, pytest.raises(OperationalError):
+        connection.ensure_connection(lambda _, seconds: told.append(seconds), 4)
+    assert told == pytest.approx([0.1, 0.2, 0.3, 0.4])
+
+
+def test_a_person_is_told_once_and_not_at_each_attempt() -> None:
+    told: list[float] = []
+    with refusing_connection() as connection, pytest.raises(OperationalError):
+        connection.ensure_connection(lambda _, seconds: told.append(seconds), 3)
+    assert len(told) == 1
+
+
+def refusing_connection() -> Connection:
+    """A connection as Celery's programs make theirs, to a port where nobody listens."""
+    return app.connection_for_read("redis://127.0.0.1:1/0")

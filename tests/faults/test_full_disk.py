@@ -125,6 +125,9 @@ def test_beat_outlives_the_full_disk_and_sends_tasks_again(server: Refusing, tmp
         until(lambda: bool(broker.exists(MONITOR_QUEUE)), beat, log)
         with server.full():
             until(lambda: "MISCONF" in log.read_text(), beat, log)
+        told = log.read_text()
+        assert "a task was not sent" in told
+        assert "Traceback" not in told and 'File "' not in told
         broker.delete(MONITOR_QUEUE)
         until(lambda: bool(broker.exists(MONITOR_QUEUE)), beat, log)
     broker.close()

@@ -25,10 +25,10 @@ from trading.domain.units import MICROSECONDS, ZERO
 from trading.engine.clock import Clock
 from trading.engine.findings import Findings, find, forgotten_days, track_of
 from trading.engine.marks import UNKNOWN, Marks, MarkTable, Quote
+from trading.stores.command_store import EXIT_LIFETIME_US
 from trading.stores.market_store import MarketQuote
 from trading.stores.monitor_store import Reading, Watched
 
-COMMAND_LIFETIME_US = 3 * MICROSECONDS  # ruling 17
 READS_MAX = 3  # a portfolio that moves on between read and write is read again this often
 
 
@@ -177,7 +177,7 @@ class Monitor:
             if reason is not None:
                 found.append((trade.id, reason.value))
         if found:
-            self._commands.send_exits(strategy.prefix, found, now_us + COMMAND_LIFETIME_US)
+            self._commands.send_exits(strategy.prefix, found, now_us + EXIT_LIFETIME_US)
         return tuple(found)
 
     def unrealised(self, trade: Trade, quotes: Mapping[str, Quote]) -> Decimal | None:

@@ -20,6 +20,7 @@ LENGTH_MAX = 10_000  # commands live 3 s: far more than a desk sends in that tim
 BATCH_MAX = 1_000
 BEGINNING = "0-0"
 EXIT, HOLD = "exit", "hold"
+EXIT_LIFETIME_US = 3_000_000  # ruling 17
 
 
 class Command(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
+from results import tasks, wiring
 from results.models import FollowerWatermark, TradeResult
 from results.pipeline.log_slice import SEQS_PER_SLICE
 from results.pipeline.report import published
@@ -203,6 +204,36 @@ def test_a_migration_of_clickhouse_that_broke_off_is_finished_by_the_sync(
     side.emit("trade_result", 1)
     assert side.settle().is_level
     assert len(side.marks("trade_result")["clickhouse"]) == 1
+
+
+def test_a_turn_between_two_syncs_is_taken_only_after_one_that_did_not_settle_everything(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "sync", lambda: side.sync)
+
+    def caught_up() -> bool:
+        side.now_us += 1
+        tasks.catch_up()
+        return published(side.client)["duckdb"].at_us == side.now_us
+
+    assert caught_up()  # the first of this process
+    assert not caught_up()
+    with monkeypatch.context() as broken:
+        broken.setattr(side, "clickhouse", ClickHouse("http://127.0.0.1:1/nobody"))
+        side.emit("trade_result", 1)
+        side.sync.once()
+    assert caught_up()
+    assert published(side.client)["clickhouse"].lag == 0
+    with monkeypatch.context() as broken:
+        broken.setattr(side.sync.stream, "state", _raise_killed)
+        with pytest.raises(Killed):
+            side.sync.once()
+    assert caught_up()
+    assert not caught_up()
+
+
+def _raise_killed() -> None:
+    raise Killed
 
 
 def test_a_sync_with_nothing_to_do_does_not_open_the_log(side: Side) -> None:
