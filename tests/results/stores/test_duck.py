@@ -227,6 +227,15 @@ def test_followers_read_in_slices_by_seq(gate: Gate) -> None:
         assert duck.head(connection) == 8
 
 
+def test_slice_is_in_order_of_seq_even_where_the_file_is_not(gate: Gate) -> None:
+    append(gate, *[entry(RESULT, number) for number in range(1, 6)])
+    with gate.write() as connection:
+        connection.execute("CREATE TEMP TABLE moved AS FROM trade_result_log WHERE seq = 2").fetchall()
+        connection.execute("DELETE FROM trade_result_log WHERE seq = 2").fetchall()
+        connection.execute("INSERT INTO trade_result_log FROM moved").fetchall()
+        assert duck.read_between(connection, RESULT, 0, 5)["seq"].to_pylist() == [1, 2, 3, 4, 5]
+
+
 def test_follower_goes_on_from_its_newest_mark_that_the_log_bears_out(gate: Gate) -> None:
     append(gate, *[entry(RESULT, number) for number in range(1, 6)])
     with gate.read() as connection:

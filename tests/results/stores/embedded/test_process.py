@@ -1,5 +1,6 @@
 """The embedded ClickHouse as a process: start, end, death, a second one."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -14,7 +15,9 @@ import pytest
 from clickhouse_connect.driver import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from paperdesk.embedded.ports import free_port
 from paperdesk.environment import BASE_DIR
+from results.stores.embedded.__main__ import listening
 from tests.results.stores.made import EmbeddedProcess
 
 MIB = 1 << 20
@@ -22,6 +25,24 @@ MIB = 1 << 20
 
 def client_of(server: EmbeddedProcess, password: str = "") -> Client:
     return clickhouse_connect.get_client(host="127.0.0.1", port=server.port, password=password)
+
+
+def test_replies_do_not_wait_for_the_acknowledgement_of_their_beginnings() -> None:
+    async def has_no_delay() -> bool:
+        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted = writer.get_extra_info("socket")
+            told.set_result(bool(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+            writer.close()
+
+        port = free_port()
+        async with await asyncio.start_server(answer, sock=listening(port)):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return await told
+
+    assert asyncio.run(has_no_delay())
 
 
 def test_killed_process_keeps_what_it_acknowledged(embedded: EmbeddedProcess, tmp_path: Path) -> None:
