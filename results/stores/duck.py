@@ -110,7 +110,7 @@ def read_after(connection: duckdb.DuckDBPyConnection, table: Table, seq: int, li
 
 def read_between(connection: duckdb.DuckDBPyConnection, table: Table, after_seq: int, last_seq: int) -> pyarrow.Table:
     """The rows of the log with after_seq < seq <= last_seq, by seq, in the types of `arrow_schema(table)`."""
-    query = _select_log(table) + " WHERE seq > $1 AND seq <= $2"  # comes as it was inserted; to sort takes twice as long
+    query = _select_log(table) + " WHERE seq > $1 AND seq <= $2"  # comes as it was inserted; a sort doubles the time
     rows = _in_schema(table, connection.sql(query, params=[after_seq, last_seq]).to_arrow_table())
     numbers = rows["seq"].combine_chunks()
     in_order = pyarrow.compute.all(pyarrow.compute.less(numbers[:-1], numbers[1:])).as_py()
