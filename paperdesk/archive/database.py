@@ -49,7 +49,8 @@ def check_database(about: dict[str, Any]) -> None:
     """Raises RestoreRefused if the database of the archive does not fit here, or there is one already."""
     if about["kind"] != connection.vendor:
         raise RestoreRefused(
-            f"the archive holds a database of {about['kind']}, DATABASE_URL names one of {connection.vendor}"
+            f"the archive holds a database of {about['kind']}, and this desk's is one of {connection.vendor}; "
+            "DATABASE_URL decides which"
         )
     known = set(MigrationLoader(None, ignore_no_migrations=True).disk_migrations)
     unknown = sorted({(app, name) for app, name in about["migrations"]} - known)

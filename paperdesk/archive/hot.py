@@ -17,7 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from paperdesk.archive.errors import BackupRefused, RestoreRefused
-from paperdesk.embedded.redis_server import running_redis
+from paperdesk.embedded.redis_server import RedisDidNotStart, running_redis
 from paperdesk.environment import masked
 from trading.stores import keys
 
@@ -94,11 +94,21 @@ def check_redis() -> None:
         raise RestoreRefused(f"Redis at {masked(settings.REDIS_URL)} has {count} keys; restore into an empty database")
 
 
-def build_redis(dump: Path, folder: Path, database: int) -> None:
+def build_redis(dump: Path, folder: Path, about: dict[str, Any]) -> None:
     """Make of a snapshot the folder of an embedded Redis that holds the desk's database alone, as its database 0.
 
-    Raises RedisDidNotStart, with the server's words, when it cannot read the snapshot.
+    `about` is what the manifest says of it. Raises RestoreRefused when the embedded Redis cannot read the snapshot.
     """
+    try:
+        _build(dump, folder, about["database"])
+    except RedisDidNotStart as error:
+        raise RestoreRefused(
+            f"the archive's Redis data, which version {about['version']} wrote in the format {about['format']}, "
+            f"cannot be read here: {error}"
+        ) from error
+
+
+def _build(dump: Path, folder: Path, database: int) -> None:
     (folder / "appendonlydir").mkdir(parents=True)
     dump.rename(folder / "appendonlydir" / BASE)
     (folder / "appendonlydir" / BASE_MANIFEST).write_text(f"file {BASE} seq 1 type b\n")

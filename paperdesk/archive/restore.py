@@ -49,7 +49,7 @@ def restore_backup(archive: Path, say: Say) -> Restored:
         log = folder / "built.duckdb"
         build_log(folder / "log", Gate(log), manifest.rows, lambda name: say(f"building DuckDB: {name}"))
         say("building Redis")
-        hot.build_redis(folder / "redis" / hot.FILE, folder / "server", manifest.redis["database"])
+        hot.build_redis(folder / "redis" / hot.FILE, folder / "server", manifest.redis)
         moves = [(log, Path(settings.DUCKDB_PATH))]
         if (folder / PASSWORDS).exists():
             moves.append((folder / PASSWORDS, settings.DATA / PASSWORDS))

@@ -23,7 +23,8 @@ from results.stores.gate import Gate
 from results.stores.schema import TABLES, Table, arrow_schema, quoted
 
 SEQS_PER_SLICE = 20_000  # some 50 ms of the file, 20 MB
-ROWS_PER_BATCH = 50_000
+ROWS_PER_BATCH = 10_000  # some 10 MB; of fills with much evidence several times that
+BUILDING_MEMORY = "128MB"  # DuckDB would keep what it has written up to its limit; nobody reads it yet
 SUFFIX = ".parquet"
 READ = "read"
 
@@ -73,6 +74,7 @@ def build_log(folder: Path, gate: Gate, rows: Mapping[str, int], say: Callable[[
     Raises PaperDeskError when the files have columns that this version does not know, or not the `rows` told.
     """
     with gate.write() as connection:
+        connection.execute(f"SET memory_limit = '{BUILDING_MEMORY}'").fetchall()
         duck.migrate(connection)
         for name in OWN_TABLES:
             connection.execute(f"DELETE FROM {quoted(name)}").fetchall()
