@@ -6,12 +6,16 @@ imports this module, so what a task needs (pyarrow, DuckDB: 90 MB) is imported b
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
 from celery import shared_task
+from celery.signals import worker_ready
 from django.db import DatabaseError
 
 from results.domain.errors import PaperDeskError
 
+QUEUE = "warehouse"
 COMPACT_SECONDS_MAX = 1.0  # one worker does the sync too
 
 log = structlog.get_logger(__name__)
@@ -32,6 +36,13 @@ def sync() -> None:
             log.warning("follower is away", follower=name, error=state.error, lag=state.lag)
     if report.dead_letters or report.epoch_began:
         log.warning("sync", dead_letters=report.dead_letters, epoch_began=report.epoch_began)
+
+
+@worker_ready.connect
+def sync_at_once(sender: Any, **_: Any) -> None:
+    """A worker of the warehouse begins with a sync: it is what waited while there was none."""
+    if QUEUE in sender.app.amqp.queues.consume_from:
+        sync()
 
 
 @shared_task(name="results.tasks.catch_up")
