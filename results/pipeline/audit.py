@@ -92,15 +92,7 @@ class Audit:
         """Whether a pass is under way; begins today's."""
         stored = last_pass(self._client)
         if stored is None or (stored.ended_us and day_of(stored.began_us) < day_of(self._now_us())):
-            before = stored or AuditPass(began_us=0, after_seq=0, seq=0)
-            self._take_up(
-                AuditPass(
-                    began_us=self._now_us(),
-                    after_seq=before.seq,
-                    seq=self._verifier.head(),
-                    previous_us=before.ended_us,
-                )
-            )
+            self._take_up(self._new_pass(stored or AuditPass(began_us=0, after_seq=0, seq=0)))
         elif stored.ended_us:
             return False
         elif self._under_way is None or self._under_way.began_us != stored.began_us:

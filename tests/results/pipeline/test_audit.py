@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 
+import msgspec
 import pytest
 
 from results.models import TradeResult
@@ -15,6 +16,7 @@ from results.stores.schema import TABLES
 from tests.results.pipeline.damage import Book
 from tests.results.pipeline.made import NOW_US, Side
 from trading.domain.units import DAY_US, day_of
+from trading.stores import keys
 
 TODAY = day_of(NOW_US)
 SAMPLED, OTHER = TODAY - datetime.timedelta(SAMPLE_DAYS - 1), TODAY - datetime.timedelta(7)
@@ -130,6 +132,14 @@ def test_every_minute_the_changed_days_are_compared_again_while_they_differ(old:
     assert (differing.seq, differing.error) == (4, report.worst)
     publish_verified(old.client, VERIFIED, differing)
     assert verifier.run_changed(differing.seq, TODAY).verdict == "differ"
+
+
+def test_numbers_of_another_log_say_nothing_of_what_changed(old: Side) -> None:
+    done = last_pass(old.client)
+    assert done is not None
+    old.client.set(keys.AUDIT, msgspec.json.encode(msgspec.structs.replace(done, seq=1_000_000)))
+    assert finished(audit_of(old)).recomputed_rows == 4  # all of it is new to whoever was at home in a longer one
+    assert old.verifier().run_changed(1_000_000, TODAY).rows == 4
 
 
 def test_a_large_day_is_read_in_parts_that_are_the_whole(side: Side) -> None:

@@ -130,6 +130,42 @@ def test_a_leg_out_arrives_once_whatever_is_pushed_after_it(side: Side, program:
     assert (letter.kind, letter.content) == ("element", "no event")
 
 
+def test_a_field_of_a_trade_that_is_changed_later_is_its_next_version(side: Side, program: Program) -> None:
+    trade = program.opens()
+    settle(side)
+    for changes in ({"funding_delta_entry": 0.0005}, {"funding_delta_entry": 0.0005, "status": "Exiting"}):
+        side.client.set(f"strategy:trades:active:{TRADE_ID}", msgspec.json.encode({**trade, **changes}))
+        settle(side)
+    rows = versions(side, "paper_trade")
+    assert [(row["version"], row["funding_delta_entry"], row["status"]) for row in rows[1:]] == [
+        (2, D("0.0005"), "Active"),
+        (3, D("0.0005"), "Exiting"),
+    ]
+    assert counted(side) == (3, 3, 0, 0)
+
+
+def test_an_element_of_the_leg_out_list_that_is_changed_in_its_place_is_the_next_version(
+    side: Side, program: Program
+) -> None:
+    program.opens()
+    event = msgspec.json.decode(made.document("leg_out_event.json"))
+    for trade_id in (TRADE_ID, OTHER_ID):
+        side.client.lpush(LEG_OUTS, msgspec.json.encode({**event, "trade_id": trade_id}))
+    settle(side)
+    side.client.lset(LEG_OUTS, 1, msgspec.json.encode({**event, "trade_id": TRADE_ID, "hedge_loss": 60}).decode())
+    settle(side)
+    rows = versions(side, "leg_out_event")
+    assert [(row["trade_id"], row["version"], row["hedge_loss"]) for row in rows] == [
+        (TRADE_ID, 1, D("52.5")),
+        (OTHER_ID, 1, D("52.5")),
+        (TRADE_ID, 2, D(60)),
+    ]
+    side.client.lset(LEG_OUTS, 0, "no event any more")
+    settle(side)
+    assert [letter.content for letter in letters()] == ["no event any more"]
+    assert counted(side) == (5, 4, 1, 1)
+
+
 def test_leg_outs_of_the_engine_are_not_taken_for_those_of_others(side: Side) -> None:
     portfolio = Portfolio(side.client)
     portfolio.legged_out(1)
