@@ -105,11 +105,14 @@ class Look:
 
     def at(self, part: Part) -> PartLook:
         """Look at one part."""
-        if not self._recompute and not part.table.is_born and not (self._hot and self._hot.has(part)):
-            sums = self._sums(part)
-            if len(set(sums.values())) == 1:
-                return PartLook(part, sums, [], {})
-        return self._rows(part)
+        return self.agreed(part) or self._rows(part)
+
+    def agreed(self, part: Part) -> PartLook | None:
+        """The part where the stores add up the same; None where rows have to be looked at."""
+        if self._recompute or part.table.is_born or (self._hot and self._hot.has(part)):
+            return None
+        sums = self._sums(part)
+        return PartLook(part, sums, [], {}) if len(set(sums.values())) == 1 else None
 
     def _sums(self, part: Part) -> dict[str, Fingerprint]:
         """What each store that answers adds up; without the Django tables where they keep nothing of the day."""

@@ -123,16 +123,39 @@ class Verifier:
 
     def run_changed(self, after_seq: int, today: datetime.date) -> VerifyReport:
         """Compare the stored hashes of today, and of each day that changed in the log behind `after_seq`, in the
-        durable stores. Raises like `run`."""
-        run = _Run(self._client, self._gate, self._keepers, False, [], 0.0, DIFFERENCES_NAMED_MAX)
+        durable stores. Each store adds up a whole day; rows are read where the sums differ, and none of a follower that
+        is behind: of that one it is told, and the next time will show. Raises like `run`."""
+        level, behind = self._level()
+        run = _Run(self._client, self._gate, level, False, [], 0.0, DIFFERENCES_NAMED_MAX)
         with self._gate.read() as connection:
             seq = duck.head(connection)
             known = after_seq if after_seq <= seq else 0  # another log's numbers say nothing of this one
             changed = {table: duck.changed_days(connection, table, known) for table in TABLES.values()}
         for table, days in changed.items():
             for day in sorted(days | {today}):
-                run.see(run.look.parts(table, day))
-        return msgspec.structs.replace(run.report(self._now_us()), seq=seq)
+                run.see_day(table, day)
+        report = run.report(self._now_us())
+        verdict = BEHIND if behind and report.verdict == AGREE else report.verdict
+        return msgspec.structs.replace(report, seq=seq, verdict=verdict, behind={**report.behind, **behind})
+
+    def _level(self) -> tuple[list[Keeper], dict[str, int]]:
+        """The keepers that have all of the log, or do not answer; and by how many rows the others are behind."""
+        level: list[Keeper] = []
+        behind: dict[str, int] = {}
+        for keeper in self._keepers:
+            try:
+                marks = keeper.follower.marks()
+            except keeper.follower.failures:
+                level.append(keeper)
+                continue
+            with self._gate.read() as connection:
+                head, seq = duck.head(connection), duck.resume(connection, marks)
+                is_behind = bool(duck.tables_between(connection, seq, head))  # what was rejected has no rows
+            if is_behind:
+                behind[keeper.source.name] = head - seq
+            else:
+                level.append(keeper)
+        return level, behind
 
     def run_parts(self, parts: Iterable[Part], *, recompute: bool) -> VerifyReport:
         """Verify these parts in the durable stores. Raises like `run`."""
@@ -190,6 +213,14 @@ class _Run:
             self.doubtful.append(seen)
             if sum(each.doubts for each in self.doubtful) > DOUBTS_MAX:
                 self._recheck()
+
+    def see_day(self, table: Table, day: datetime.date) -> None:
+        """Look at a day, at its parts only where the stores do not add it up the same."""
+        agreed = self.look.agreed(Part(table, day))
+        if agreed is None:
+            self.see(self.look.parts(table, day))
+        else:
+            self._add(agreed)
 
     def report(self, at_us: int) -> VerifyReport:
         """What was seen, once everything in doubt was looked at twice."""

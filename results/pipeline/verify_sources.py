@@ -160,7 +160,7 @@ class DjangoRows:
 
     def _of(self, part: Part) -> Any:
         found = model_of(part.table)._default_manager.filter(day=part.day).order_by()
-        return found.filter(pk__startswith=part.prefix) if part.prefix else found
+        return found.filter(pk__range=_between(part)) if part.prefix else found
 
 
 class ClickHouseRows:
@@ -224,10 +224,16 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _duck_condition(part: Part) -> str:
-    """Of the day, given as a parameter, and between the first and the last UUID of the prefix: faster than its text."""
-    first, last = (uuid.UUID(part.prefix.ljust(UUID_DIGITS, digit)) for digit in "0f")
+    """Of the day, given as a parameter, and of the prefix."""
+    first, last = _between(part)
     between = f" AND {quoted(part.table.key)} BETWEEN CAST('{first}' AS UUID) AND CAST('{last}' AS UUID)"
     return "day = ?" + (between if part.prefix else "")
+
+
+def _between(part: Part) -> tuple[uuid.UUID, uuid.UUID]:
+    """The first and the last UUID of the prefix: an index finds what is between them, and not a beginning of a text."""
+    first, last = (uuid.UUID(part.prefix.ljust(UUID_DIGITS, digit)) for digit in "0f")
+    return first, last
 
 
 def _clickhouse_condition(part: Part) -> str:

@@ -6,11 +6,14 @@ import datetime
 
 import msgspec
 import pytest
+from django.db import DatabaseError
 
 from results.models import TradeResult
 from results.pipeline.audit import SAMPLE_DAYS, Audit, AuditPass, last_pass
+from results.pipeline.fingerprints import Fingerprint
+from results.pipeline.mirror import DjangoTables
 from results.pipeline.verified import AUDITED, VERIFIED, publish_verified, state_of, state_of_pass, verified
-from results.pipeline.verify_sources import ROWS_PER_PART, Part, parts_of
+from results.pipeline.verify_sources import ROWS_PER_PART, DjangoRows, Part, parts_of
 from results.stores.clickhouse import ClickHouse
 from results.stores.schema import TABLES
 from tests.results.pipeline.damage import Book
@@ -140,6 +143,49 @@ def test_numbers_of_another_log_say_nothing_of_what_changed(old: Side) -> None:
     old.client.set(keys.AUDIT, msgspec.json.encode(msgspec.structs.replace(done, seq=1_000_000)))
     assert finished(audit_of(old)).recomputed_rows == 4  # all of it is new to whoever was at home in a longer one
     assert old.verifier().run_changed(1_000_000, TODAY).rows == 4
+
+
+def test_every_minute_a_follower_that_is_behind_is_told_and_compared_once_it_is_not(
+    old: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier = old.verifier()
+    TradeResult.objects.filter(pk=key(2)).delete()
+    with monkeypatch.context() as patch:
+        patch.setattr(DjangoTables, "write", _away)
+        old.emit(TABLE, 3, day=OTHER)
+        old.settle()
+    report = verifier.run_changed(4, TODAY)
+    assert (report.verdict, report.behind, report.difference_count) == ("behind", {"django": 1}, 0)
+    assert [sorted(day.stores) for day in report.tables if day.day == OTHER and day.table == TABLE] == [
+        ["clickhouse", "duckdb"]
+    ]
+    old.settle()
+    report = verifier.run_changed(4, TODAY)
+    assert (report.verdict, report.behind, report.difference_count) == ("differ", {}, 1)
+
+
+def test_every_minute_stores_that_agree_are_asked_once_for_a_day_however_large(
+    old: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Part] = []
+    monkeypatch.setattr("results.pipeline.verify_sources.ROWS_PER_PART", 1)
+    fingerprint = DjangoRows.fingerprint
+
+    def noted(self: DjangoRows, part: Part) -> Fingerprint:
+        asked.append(part)
+        return fingerprint(self, part)
+
+    monkeypatch.setattr(DjangoRows, "fingerprint", noted)
+    report = old.verifier().run_changed(0, TODAY)
+    assert (report.verdict, report.rows) == ("agree", 4)
+    assert {part for part in asked if part.table.name == TABLE} == {
+        Part(TABLES[TABLE], day) for day in (SAMPLED, OTHER, TODAY)
+    }
+    assert len(asked) == len(set(asked))
+
+
+def _away(*_: object) -> int:
+    raise DatabaseError("the database is away")
 
 
 def test_a_large_day_is_read_in_parts_that_are_the_whole(side: Side) -> None:
