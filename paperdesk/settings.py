@@ -71,8 +71,11 @@ def _database() -> dict[str, Any]:
             f"DATABASE_URL is {shown!r}; it must be sqlite:///FILE or postgres://user:password@host:5432/database"
         )
     entry: dict[str, Any] = environ.Env.db_url_config(url)
-    # A connection that a restarted server dropped is noticed before use; 60 s keeps few idle ones.
-    return {**entry, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    # A connection that a restarted server dropped is noticed before use; 60 s keeps few idle ones. One to a machine
+    # that is gone is lost after 20 s: the sync has only one thread, and libpq by itself waits for ever.
+    patience = {"connect_timeout": 5, "tcp_user_timeout": 20_000, "keepalives_idle": 10, "keepalives_interval": 5}
+    options = {**patience, **entry.get("OPTIONS", {})}
+    return {**entry, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
 
 
 # Django

@@ -1,5 +1,6 @@
 """The ORM's database: SQLite by default, PostgreSQL by DATABASE_URL; both by the same migrations."""
 
+import socket
 from collections.abc import Mapping
 
 import pytest
@@ -18,6 +19,14 @@ def test_the_migrations_run_on_a_real_postgresql(bare_environment: Mapping[str, 
     migrated = manage(environment, "migrate", "--verbosity", "0")
     assert migrated.returncode == 0, migrated.stderr
     assert set(TABLES.split()) <= set(manage(environment, *WORDS, LIST_TABLES).stdout.split())
+
+
+def test_a_postgresql_that_never_answers_is_not_waited_for(bare_environment: Mapping[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"postgres://me@127.0.0.1:{mute.getsockname()[1]}/desk"
+        refused = manage({**bare_environment, "DATABASE_URL": url}, "migrate", "--check")
+    assert refused.returncode == 1
+    assert "timeout expired" in refused.stderr
 
 
 def test_the_migrations_run_on_sqlite(bare_environment: Mapping[str, str]) -> None:
