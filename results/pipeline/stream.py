@@ -21,7 +21,8 @@ from trading.stores import keys
 
 START = "0-0"
 BATCH_ENTRIES = 2_000  # about 2 MB of rows: a slice of DuckDB's lock well under 200 ms
-COUNTED_MAX = 100_000  # a lag above this is told as this
+COUNTED_MAX = 100_000  # as many are looked at for what they are of
+LAG_MAX = 10_000  # a lag above this is told as this: to count means to read, some 0.1 s
 MARGIN_MS = 60_000  # the monitor follows the stream too, and may be this late before it has to re-read everything
 TRIM_SLICE = 20_000  # entries of one command: some ms in which Redis serves nobody else
 TRIM_SLICES_MAX = 10  # of one turn
@@ -99,9 +100,9 @@ class OutboxStream:
         return self._client.xlen(keys.OUTBOX)
 
     def count_after(self, position: str) -> int:
-        """How many entries are behind `position`, counted up to COUNTED_MAX."""
+        """How many entries are behind `position`, counted up to LAG_MAX."""
         counted = 0
-        while counted < COUNTED_MAX:
+        while counted < LAG_MAX:
             batch = self.after(position)
             counted += len(batch)
             if len(batch) < BATCH_ENTRIES:

@@ -3,8 +3,8 @@ follower of the log catch up.
 
 Each part fails on its own: the others go on, the report and `paperdesk:sync` say since when it is away and how much
 waits, and it catches up at a later sync. Whatever a sync does may run twice at once, or be killed anywhere, and then
-be done again: nothing is lost or doubled. Nothing to do costs some round trips to Redis, more
-with the number of hot hashes; DuckDB is not opened then.
+be done again: nothing is lost or doubled. Nothing to do costs some round trips to Redis, more with the number of hot
+hashes; DuckDB is not opened then. The log comes first: what it has is safe, and no follower's slowness holds it up.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from trading.stores.step import StepRunner
 
 BATCHES_PER_TURN = 4  # of 2,000 entries: others wait for the log no longer than some 200 ms
 SECONDS_MAX = 2.0  # the next sync is due after 3 s; what is left then waits for it
+RECONCILE_SECONDS, APPEND_SECONDS = 0.4, 1.4  # while the stream is long; then the followers have their turn
 RELAY, SWEEP, RECONCILE, DUCKDB = Relay.name, "sweep", "reconcile", "duckdb"
 RECONCILE_FAILURES = (PaperDeskError, DatabaseError)
 DUCKDB_FAILURES = (PaperDeskError, duckdb.Error, OSError)
@@ -179,7 +180,8 @@ class _Turn:
 
     def _reconcile(self) -> None:
         try:
-            self.reconciled = self.sync.reconciler.follow(self.stream, self.at_us, self.deadline)
+            until = time.monotonic() + RECONCILE_SECONDS
+            self.reconciled = self.sync.reconciler.follow(self.stream, self.at_us, min(until, self.deadline))
         except RECONCILE_FAILURES as error:
             self.errors[RECONCILE] = _sentence(error)
         if self.reconciled:
@@ -192,6 +194,9 @@ class _Turn:
         if self._log_is_level() and not marks:
             return False
         slices = self._slices(marks)
+        until = min(self.deadline, self.started + APPEND_SECONDS)
+        while not self._log_is_level() and DUCKDB not in self.errors and time.monotonic() < until:
+            self._slices({})
         for follower in self.sync.followers:
             if follower.name in slices:
                 self._write(follower, slices[follower.name])

@@ -11,8 +11,10 @@ from django.db import OperationalError, connection
 
 from results import tasks, wiring
 from results.models import FollowerWatermark, TradeResult
+from results.pipeline import sync
 from results.pipeline.log_slice import SEQS_PER_SLICE
 from results.pipeline.report import published
+from results.pipeline.stream import BATCH_ENTRIES
 from results.stores.clickhouse import ClickHouse
 from results.stores.schema import TABLES
 from tests.results.pipeline.made import NOW_US, Side
@@ -67,6 +69,22 @@ def test_more_rows_than_one_slice_are_carried_over_in_several(side: Side) -> Non
     assert report.is_level
     assert (report.appended, report.changed) == (count, {"django": count, "clickhouse": count})
     assert len(side.marks("result_metrics")["clickhouse"]) == count
+
+
+def test_a_long_stream_is_in_the_log_before_the_followers_get_their_next_slice(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RECONCILE_SECONDS", "APPEND_SECONDS"):
+        monkeypatch.setattr(sync, name, 3_600.0)
+    monkeypatch.setattr(sync, "BATCHES_PER_TURN", 1)
+    count = BATCH_ENTRIES + 10
+    for number in range(count):
+        side.emit("result_metrics", number)
+    passed: list[tuple[str, int]] = []
+    side.new_sync().once(lambda point, rows: passed.append((point, rows)), seconds_max=3_600.0)
+    written = [each for each in passed if each[0] in ("appended", "django", "clickhouse")]
+    assert written[:3] == [("appended", BATCH_ENTRIES), ("appended", 10), ("django", BATCH_ENTRIES)]
+    assert sum(rows for point, rows in written if point == "clickhouse") == count
 
 
 @pytest.mark.parametrize("point", POINTS)
