@@ -17,6 +17,7 @@ import django  # noqa: E402
 import msgspec  # noqa: E402
 from redis import Redis  # noqa: E402
 from redis.connection import Connection, ConnectionPool  # noqa: E402
+from redis.exceptions import ConnectionError  # noqa: E402
 
 django.setup()
 
@@ -24,18 +25,24 @@ from tests.faults.forked import serve  # noqa: E402
 from tests.faults.lives import Death, Life, Point  # noqa: E402
 from tests.faults.work import Work  # noqa: E402
 
+SCRIPT_NAME_WITHIN = 32  # bytes
+LOST_EVERY = 20  # of the scripts that were run
+
 
 class MortalConnection(Connection):
-    """A connection to Redis whose process dies at its n-th request; those of the handshake count too."""
+    """A connection to Redis whose process dies at its n-th request (those of the handshake count too), and which is
+    lost now and then after a script has run and before its reply was read: whoever sent it sends it again."""
 
     def __init__(self, death: Death, **kwargs: Any) -> None:
         self._death = death
-        self._requests = 0
+        self._requests = self._scripts = 0
+        self._is_script = False
         super().__init__(**kwargs)
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """Send a request, or die doing so."""
         self._requests += 1
+        self._is_script = any(b"EVALSHA" in part[:SCRIPT_NAME_WITHIN] for part in command[:1])
         if self._requests != self._death.after or self._death.point not in (Point.CUT, Point.SENT):
             super().send_packed_command(command, check_health)
             return
@@ -48,6 +55,12 @@ class MortalConnection(Connection):
         response = super().read_response(*args, **kwargs)
         if self._death.point is Point.ANSWERED and self._requests >= self._death.after:
             die()
+        if self._is_script:
+            self._is_script = False
+            self._scripts += 1
+            if self._scripts % LOST_EVERY == 0:
+                self.disconnect()
+                raise ConnectionError("the reply was lost")
         return response
 
 

@@ -1,6 +1,7 @@
-"""`python -m tests.faults.judge FOLDER`: the clients' own lists against every store, after a run of faults.
+"""`python -m tests.faults.judge FOLDER [emptied]`: the clients' own lists against every store, after a run of faults.
 
 FOLDER has the lists of `tests.faults.load`: `api*.jsonl` and `foreign*.jsonl`. It prints one JSON object (`Judgement`).
+With "emptied" Redis was, and need not have any record any more.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Judgement(msgspec.Struct, frozen=True):
     shown: list[str]
 
 
-def judged(folder: Path) -> Judgement:
+def judged(folder: Path, was_emptied: bool) -> Judgement:
     """Compare the lists with all stores of this process's settings."""
     client, gate = wiring.redis_client(), wiring.gate()
     operations = list(operations_in(folder.glob("api*.jsonl")).values())
@@ -55,7 +56,7 @@ def judged(folder: Path) -> Judgement:
         found += checker.compare_with_store(operations, log, store)
     found += checker.compare_hot(log, contents.redis_contents(client))
     written = last_of(folder.glob("foreign*.jsonl"))
-    found += [*compare_foreign(written, client, gate), *_miscounted(client)]
+    found += [*compare_foreign(written, client, gate, was_emptied), *_miscounted(client)]
     return Judgement(
         operations=len(operations),
         acknowledged=checker.acknowledged_changes(operations),
@@ -77,7 +78,9 @@ def last_of(paths: Iterable[Path]) -> dict[str, dict[str, str]]:
     return told
 
 
-def compare_foreign(written: Mapping[str, Mapping[str, str]], client: Redis, gate: Gate) -> Iterator[Finding]:
+def compare_foreign(
+    written: Mapping[str, Mapping[str, str]], client: Redis, gate: Gate, was_emptied: bool
+) -> Iterator[Finding]:
     """Each record of another program as it was last acknowledged, in Redis and as the newest row of the log."""
     wanted: dict[str, list[str]] = {table: [] for table in TABLE_OF.values()}
     for key in written:
@@ -87,7 +90,9 @@ def compare_foreign(written: Mapping[str, Mapping[str, str]], client: Redis, gat
     for key, fields in written.items():
         table, row_id = _table_of(key), keys.id_of(key)
         there = client.hgetall(key)
-        if any(there.get(name.encode()) != text.encode() for name, text in fields.items()):
+        if (there or not was_emptied) and any(
+            there.get(name.encode()) != text.encode() for name, text in fields.items()
+        ):
             yield Finding(Kind.LOST, "redis", key, f"it holds {there!r}, acknowledged was {fields!r}")
         row = newest.get(table, {}).get(row_id)
         if row is None:
@@ -111,4 +116,4 @@ def _miscounted(client: Redis) -> Iterator[Finding]:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(judged(Path(sys.argv[1]))))
+    sys.stdout.buffer.write(msgspec.json.encode(judged(Path(sys.argv[1]), "emptied" in sys.argv[2:])))

@@ -43,7 +43,8 @@ class Move(msgspec.Struct, frozen=True):
 
 
 def batch(operation_id: str, batch_id: str, version: int) -> Transition:
-    """The results of a batch's orders and their metrics, in their first or a later version."""
+    """The results of a batch's orders and their metrics, in their first or a later version, and a payment. That one is
+    durable only, so nothing but the operation's id keeps a step that is sent again from writing it twice."""
     orders = [f"{batch_id}/{number}" for number in range(BATCH_RESULTS)]
     results = [_result(order, version) for order in orders]
     return Transition(
@@ -51,6 +52,7 @@ def batch(operation_id: str, batch_id: str, version: int) -> Transition:
         at_us=START_US,
         results=tuple(results),
         metrics=tuple(_metrics(result) for result in results),
+        funding=(_paid(results[0]),),
     )
 
 
@@ -96,6 +98,22 @@ def _metrics(result: TradeResult) -> ResultMetrics:
         portfolio=RECORDER,
         queue_wait_ms=None,
         version=result.version,
+    )
+
+
+def _paid(result: TradeResult) -> FundingPayment:
+    return FundingPayment(
+        id=result_id_of(f"{result.order_id}/paid/{result.version}"),
+        trade_id=result.trade_id,
+        exchange=result.exchange,
+        symbol=result.symbol,
+        leg=Leg.LONG,
+        settled_us=result.executed_us,
+        quantity=result.lot_size,
+        mark_price=Decimal(40_000),
+        rate=Decimal("0.0001"),
+        interval_hours=8,
+        cash=-result.lot_size,
     )
 
 

@@ -1,35 +1,40 @@
-"""A run of faults against a whole desk: clients write, the plan strikes, each fault is waited out, all is compared.
+"""A run of faults against a whole desk: clients write, the plan strikes, each round is waited out, all is compared.
 
-One fault at a time, so that each recovery is measured by itself. The plan and every number in it follow from the seed;
-what the machine makes of it does not.
+Recovery is measured where one fault struck a desk that was normal; barrages, many faults at once, show that nothing is
+lost (`tests.faults.rounds`). The plan and every number in it follow from the seed; what the machine makes of it does
+not.
 """
 
 from __future__ import annotations
 
 import contextlib
 import random
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
 from results.pipeline.hot_rows import HotRows
-from tests.faults.desk import Desk, DeskFailed
-from tests.faults.harm import KINDS, LAST, Harm, plan
+from tests.faults.desk import SQLITE, Desk, DeskFailed
+from tests.faults.harm import EMPTIED, KINDS, LAST, Harm
 from tests.faults.judge import TABLE_OF, Judgement
 from tests.faults.load import ROWS_PER_STEP
 from tests.faults.normal import Normal, now_us
+from tests.faults.rounds import Barrage, rounds
 
 START_SECONDS_MAX = 120.0
-NORMAL_SECONDS_MAX = 300.0  # a desk that takes longer than this counts as one that did not come back
+NORMAL_SECONDS_MAX = 600.0  # a desk that takes longer than this counts as one that did not come back
 PAUSE_SECONDS = (0.1, 0.6)  # between two faults
 DRAIN_SECONDS_MAX = 300.0
 JUDGE_SECONDS_MAX = 600.0
+LONG_SECONDS = 1_800.0
 API_PER_FOREIGN = 10  # rows through the API for each write of another program
 
 Say = Callable[[str], None]
@@ -45,11 +50,24 @@ class Asked(msgspec.Struct, frozen=True):
     kills: int = 0
     rows_per_second: float = 300.0
     has_disk: bool = False
+    database: str = SQLITE
+
+    @property
+    def words(self) -> str:
+        """The arguments of the same run."""
+        words = f"--seconds {self.seconds:.0f} --seed {self.seed} --rows-per-second {self.rows_per_second:.0f}"
+        return f"{words} --kills {self.kills} --database {self.database} --kinds {shlex.join(self.kinds)}"
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is one that must reach the goals of a long run."""
+        return self.seconds >= LONG_SECONDS
 
 
 class Struck(msgspec.Struct, frozen=True):
     """One fault of the plan as it went: when it began (seconds of the run), how many single faults it was, seconds
-    from its end until the desk was normal, and what was not normal to the last (empty: all is)."""
+    from its end until the desk was normal, and what was not normal to the last (empty: all is). Of a fault in a barrage
+    (they are numbered from 1) both are those of the whole barrage."""
 
     at: float
     kind: str
@@ -58,6 +76,7 @@ class Struck(msgspec.Struct, frozen=True):
     count: int
     seconds: float
     lacking: list[str]
+    barrage: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -76,9 +95,9 @@ class Outcome(msgspec.Struct, frozen=True):
         wrong = self.judgement.findings or self.judgement.unanswered or self.differences or self.violations
         return not wrong and not any(each.lacking for each in self.faults)
 
-    def count(self, group: str) -> int:
-        """How many single faults there were of a group."""
-        return sum(each.count for each in self.faults if each.group == group)
+    def count(self, *groups: str) -> int:
+        """How many single faults there were of some groups."""
+        return sum(each.count for each in self.faults if each.group in groups)
 
 
 def run(folder: Path, asked: Asked, say: Say) -> Outcome:
@@ -87,7 +106,7 @@ def run(folder: Path, asked: Asked, say: Say) -> Outcome:
     lists = folder / "lists"
     lists.mkdir(parents=True)
     began = time.monotonic()
-    with Desk(folder, asked.has_disk) as desk:
+    with Desk(folder, asked.has_disk, asked.database) as desk:
         normal = Normal(desk.redis, desk.address, desk.require_running)
         _, lacking = normal.wait(now_us(), START_SECONDS_MAX)
         if lacking:
@@ -99,7 +118,7 @@ def run(folder: Path, asked: Asked, say: Say) -> Outcome:
         wait_until_swept(desk)
         normal.wait(now_us(), NORMAL_SECONDS_MAX)
         struck += [
-            one(desk, normal, Harm(kind, KINDS[kind][1][0]), began, random.Random(asked.seed), say)
+            one(desk, normal, Harm(kind, KINDS[kind].targets[0]), began, random.Random(asked.seed), say)
             for kind in LAST
             if kind in asked.kinds
         ]
@@ -110,7 +129,7 @@ def run(folder: Path, asked: Asked, say: Say) -> Outcome:
             asked=asked,
             seconds=round(time.monotonic() - began, 1),
             faults=struck,
-            judgement=judgement_of(desk, lists),
+            judgement=judgement_of(desk, lists, asked.kinds),
             differences=differences_of(desk),
             violations=violations_of(desk),
         )
@@ -120,25 +139,73 @@ def strike(desk: Desk, normal: Normal, asked: Asked, say: Say) -> list[Struck]:
     """Follow the plan."""
     chance = random.Random(asked.seed)
     struck: list[Struck] = []
-    began = time.monotonic()
-    for harm in plan(chance, asked.kinds):
+    began, barrages = time.monotonic(), 0
+    for each in rounds(chance, asked.kinds, desk.servers):
         is_over = time.monotonic() - began > asked.seconds
-        if is_over and sum(each.group == "kill" for each in struck) >= asked.kills:
+        if is_over and sum(one.group == "kill" for one in struck) >= asked.kills:
             break
-        struck.append(one(desk, normal, harm, began, random.Random(chance.random()), say))
-        time.sleep(chance.uniform(*PAUSE_SECONDS))
+        fault_chance = random.Random(chance.random())
+        if isinstance(each, Harm):
+            struck.append(one(desk, normal, each, began, fault_chance, say))
+        else:
+            barrages += 1
+            struck += many(desk, normal, each, began, fault_chance, say, barrages)
+        desk.rest(chance.uniform(*PAUSE_SECONDS))
     return struck
 
 
 def one(desk: Desk, normal: Normal, harm: Harm, began: float, chance: random.Random, say: Say) -> Struck:
     """One fault, and the wait for what follows."""
-    at = time.monotonic() - began
-    count = harm.do(desk, chance)
+    if harm.group == "kill":
+        desk.wait_until_steady(harm.target)
+    struck = strike_one(desk, harm, began, chance)
     seconds, lacking = normal.wait(now_us(), NORMAL_SECONDS_MAX)
-    what = f"{harm.kind} {harm.target}" + (f" ({count})" if count != 1 else "")
-    how = f"normal after {seconds:4.1f} s" if not lacking else f"NOT NORMAL: {'; '.join(lacking)}"
-    say(f"{at:6.1f} s  {what:<28} {how}")
-    return Struck(round(at, 1), harm.kind, harm.target, harm.group, count, round(seconds, 2), lacking)
+    say(f"{struck.at:6.1f} s  {told(struck):<28} {how(seconds, lacking)}")
+    return msgspec.structs.replace(struck, seconds=round(seconds, 2), lacking=lacking)
+
+
+def many(
+    desk: Desk, normal: Normal, barrage: Barrage, began: float, chance: random.Random, say: Say, number: int
+) -> list[Struck]:
+    """A barrage, and the wait for what follows."""
+    at = time.monotonic() - began
+
+    def lane(harms: Sequence[Harm], lane_chance: random.Random) -> list[Struck]:
+        found = []
+        for harm in harms:
+            desk.rest(lane_chance.uniform(*PAUSE_SECONDS))
+            found.append(strike_one(desk, harm, began, lane_chance))
+        return found
+
+    with ThreadPoolExecutor(len(barrage.lanes)) as threads:
+        lanes = [threads.submit(lane, harms, random.Random(chance.random())) for harms in barrage.lanes]
+        try:
+            struck = sorted((each for found in lanes for each in found.result()), key=lambda each: each.at)
+        except BaseException:
+            desk.end_rests()
+            raise
+    seconds, lacking = normal.wait(now_us(), NORMAL_SECONDS_MAX)
+    say(f"{at:6.1f} s  barrage {number} of {sum(each.count for each in struck):<16} {how(seconds, lacking)}")
+    say(f"          {', '.join(map(told, struck))}")
+    return [
+        msgspec.structs.replace(each, seconds=round(seconds, 2), lacking=lacking, barrage=number) for each in struck
+    ]
+
+
+def strike_one(desk: Desk, harm: Harm, began: float, chance: random.Random) -> Struck:
+    """One fault, which is not waited out."""
+    at = time.monotonic() - began
+    return Struck(round(at, 1), harm.kind, harm.target, harm.group, harm.do(desk, chance), 0.0, [])
+
+
+def told(struck: Struck) -> str:
+    """A fault in words: how many single ones it was, if not one."""
+    return f"{struck.kind} {struck.target}" + (f" ({struck.count})" if struck.count != 1 else "")
+
+
+def how(seconds: float, lacking: Sequence[str]) -> str:
+    """A recovery in words."""
+    return f"normal after {seconds:4.1f} s" if not lacking else f"NOT NORMAL: {'; '.join(lacking)}"
 
 
 @contextlib.contextmanager
@@ -174,9 +241,10 @@ def wait_until_swept(desk: Desk) -> None:
         time.sleep(1.0)
 
 
-def judgement_of(desk: Desk, lists: Path) -> Judgement:
+def judgement_of(desk: Desk, lists: Path, kinds: Sequence[str]) -> Judgement:
     """The clients' lists against the stores."""
-    done = desk.python("-m", "tests.faults.judge", str(lists), timeout=JUDGE_SECONDS_MAX)
+    words = ["emptied"] if EMPTIED in kinds else []
+    done = desk.python("-m", "tests.faults.judge", str(lists), *words, timeout=JUDGE_SECONDS_MAX)
     if done.returncode:
         raise RuntimeError(f"the judge failed: {done.stderr[-2000:]}")
     return msgspec.json.decode(done.stdout, type=Judgement)

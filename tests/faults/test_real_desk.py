@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from paperdesk.environment import BASE_DIR, KNOWN
+from tests.faults.harm import LAST
 
 HARNESS = [sys.executable, "-m", "tests.faults"]
 SECONDS_MAX = 1_500
@@ -40,7 +41,25 @@ def test_nothing_is_lost_or_doubled_while_processes_are_killed_and_connections_b
     assert told["judgement"]["findings"] == {}
     assert told["judgement"]["acknowledged"] > 1_000
     assert sum(each["kind"] == "kill" for each in told["faults"]) >= KILLS
-    assert {each["group"] for each in told["faults"]} >= {"kill", "wire"}
+    assert {each["group"] for each in told["faults"]} >= {"kill", "freeze", "wire"}
+    assert any(each["barrage"] for each in told["faults"])
+
+
+def test_nothing_is_lost_when_postgresql_breaks_clocks_step_and_redis_comes_back_older() -> None:
+    kinds = ["kill", "hold", "storm", "clock step", "batch twice", *LAST]
+    words = ["--seconds", "20", "--seed", "8", "--database", "postgres", "--rows-per-second", "100", "--json"]
+    done = subprocess.run(
+        [*HARNESS, *words, "--kinds", *kinds],
+        cwd=BASE_DIR,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+    )
+    assert done.returncode == 0, f"{done.stderr}\n{done.stdout}"
+    told = json.loads(done.stdout)
+    assert told["judgement"]["findings"] == {}
+    assert told["kinds"].keys() >= set(LAST)
 
 
 def test_ctrl_c_ends_everything_that_was_started(tmp_path: Path) -> None:
@@ -67,6 +86,7 @@ def test_ctrl_c_ends_everything_that_was_started(tmp_path: Path) -> None:
     ("words", "sentence"),
     [
         (["--seconds", "0"], "0 is not a number above 0"),
+        (["--kills", "3", "--kinds", "cut"], "--kills 3 needs kill among the --kinds"),
         (["--minutes", "soon"], "soon is not a number above 0"),
         (["--kinds", "flood"], "invalid choice: 'flood'"),
         (["--seed", "x"], "invalid int value: 'x'"),
