@@ -20,6 +20,7 @@ from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.compaction import Compaction
 from results.pipeline.confirmed import ConfirmedRows
 from results.pipeline.durable_rows import DurableRows
+from results.pipeline.hot_audit import HotAudit
 from results.pipeline.look import Keeper
 from results.pipeline.mirror import DjangoTables
 from results.pipeline.reconcile import Reconciler
@@ -126,7 +127,7 @@ def verifier() -> Verifier:
 @cache
 def audit() -> Audit:
     """The daily audit of this process."""
-    return Audit(redis_client(), verifier(), now_us)
+    return Audit(redis_client(), verifier(), HotAudit(redis_client(), gate()), now_us)
 
 
 def repairer() -> Repairer:

@@ -1,9 +1,10 @@
-"""The daily audit: the hashes of all rows in all durable stores, slice by slice.
+"""The daily audit: the hashes of all rows in all stores, slice by slice.
 
 A pass begins at the first turn of a UTC day. It compares the stored hashes of every day of every table, so that a loss
 of any age is found, and makes hashes anew from the values for the days that changed since the pass before, and for a
-thirtieth of all others in turn. A turn takes as many parts as fit its time and ends, so that the sync, which runs in
-the same worker, has its turn. `paperdesk:audit` says how far a pass is; one that is cut off goes on at its table.
+thirtieth of all others in turn; last it compares what is hot in Redis (`hot_audit`). A turn takes as many parts as fit
+its time and ends, so that the sync, which runs in the same worker, has its turn. `paperdesk:audit` says how far a pass
+is; one that is cut off goes on at its table.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import msgspec
 from redis import Redis
 
 from results.domain.units import day_of
+from results.pipeline.hot_audit import HotAudit, HotLook
 from results.pipeline.verify import Verifier, VerifyReport
 from results.pipeline.verify_sources import Part
 from results.stores.schema import TABLES
 from trading.stores import keys
 
 SECONDS_PER_TURN = 0.2
+HOT = "~redis"  # in the place of a table, after all of them
 SAMPLE_DAYS = 30  # a day that no longer changes is recomputed every so many passes
 SENTENCES_MAX = 3
 
@@ -48,6 +51,17 @@ class AuditPass(msgspec.Struct, frozen=True, kw_only=True):
     ended_us: int | None = None
     previous_us: int | None = None
 
+    def with_hot(self, look: HotLook) -> AuditPass:
+        """The pass with records of Redis looked at."""
+        named = [f"{each.table} {each.key} in {each.store}: {each.sentence}" for each in look.differences]
+        return msgspec.structs.replace(
+            self,
+            table=HOT,
+            rows=self.rows + look.rows,
+            difference_count=self.difference_count + len(look.differences) + len(look.unreadable),
+            sentences=(*self.sentences, *named, *look.unreadable)[:SENTENCES_MAX],
+        )
+
     def with_part(self, report: VerifyReport, table: str) -> AuditPass:
         """The pass with a part of a table verified."""
         named = [f"{each.table} {each.key} in {each.store}: {each.sentence}" for each in report.differences]
@@ -66,9 +80,11 @@ class AuditPass(msgspec.Struct, frozen=True, kw_only=True):
 class Audit:
     """Goes through all stores once a day. Keeps the parts of the table under way between turns."""
 
-    def __init__(self, client: Redis, verifier: Verifier, now_us: Callable[[], int]) -> None:
+    def __init__(self, client: Redis, verifier: Verifier, hot: HotAudit, now_us: Callable[[], int]) -> None:
         self._client = client
         self._verifier = verifier
+        self._hot = hot
+        self._has_hot_looks = False  # in this turn: what they doubt is for a later one
         self._now_us = now_us
         self._under_way: AuditPass | None = None
         self._tables: deque[str] = deque()
@@ -80,6 +96,7 @@ class Audit:
         Raises WarehouseMissing, WarehouseBusy, redis.RedisError.
         """
         until = time.monotonic() + seconds_max
+        self._has_hot_looks = False
         if not self._is_due():
             return None
         while self._under_way and not self._under_way.ended_us:
@@ -113,8 +130,7 @@ class Audit:
         """Verify the next part; False when a store is away, and the part has to wait."""
         under_way = cast(AuditPass, self._under_way)
         if not self._parts and not self._fill(under_way):
-            self._under_way = msgspec.structs.replace(under_way, ended_us=self._now_us(), table="")
-            return True
+            return self._one_hot(under_way)
         part, recompute = self._parts[0]
         report = self._verifier.run_parts([part], recompute=recompute)
         if report.away:
@@ -122,6 +138,19 @@ class Audit:
             return False
         self._parts.popleft()
         self._under_way = under_way.with_part(report, part.table.name)
+        return True
+
+    def _one_hot(self, under_way: AuditPass) -> bool:
+        """Look at the next records of Redis; False when what is in doubt has to wait for another turn."""
+        look = self._hot.first_look()
+        if look is not None:
+            self._has_hot_looks = True
+        elif self._has_hot_looks:
+            return False
+        else:
+            look = self._hot.second_look()
+        ended = {"ended_us": self._now_us(), "table": ""}
+        self._under_way = under_way.with_hot(look) if look else msgspec.structs.replace(under_way, **ended)
         return True
 
     def _fill(self, under_way: AuditPass) -> bool:

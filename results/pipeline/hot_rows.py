@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+import msgspec
 from redis import Redis
 
 from results.domain.canonical import HASH_COLUMN, row_hash
+from results.pipeline.batches import in_batches
 from results.pipeline.canonical_rows import Row
 from results.pipeline.entries import fault_of
 from results.pipeline.fingerprints import RowMark
@@ -55,7 +57,22 @@ HASH_KEYS = {
     RESULT_METRICS: keys.result_metrics,
     RECONCILIATION: keys.reconciliation,
 }
+ALL = (*HASH_PATTERNS, PAPER_TRADE, LEG_OUT_EVENT, DAILY_METRICS)
 Identity = tuple[str, datetime.date]
+
+
+class HotSlice(msgspec.Struct, frozen=True):
+    """Keys of some records, and which tables' rows they tell; `prefix` is that of their portfolio (None: hashes)."""
+
+    keys: list[str]
+    tables: frozenset[str]
+    prefix: str | None
+
+    def read(self, client: Redis) -> HotRows:
+        """The rows that they tell now."""
+        rows = HotRows(client)
+        rows.read_slice(self)
+        return rows
 
 
 class HotRows:
@@ -75,18 +92,42 @@ class HotRows:
     def read(self, wanted: Iterable[str]) -> None:
         """Read the hot rows of the tables named."""
         names = set(wanted)
-        self._set_aside = frozenset(cast("list[bytes]", self._client.hkeys(keys.SET_ASIDE)))
-        for table, pattern in HASH_PATTERNS.items():
-            if table in names:
-                self._read(pattern, "hash", self._read_hashes, TABLES[table])
-        for prefix in portfolio_prefixes(self._client):
-            place = keys.PortfolioKeys(prefix)
-            if names & {PAPER_TRADE, LEG_OUT_EVENT}:
-                for pattern in (place.active_pattern, place.closed_pattern):
-                    self._read(pattern, "string", self._read_trades, (prefix, names))
-            if DAILY_METRICS in names:
-                self._read(place.daily_of("*"), "string", self._read_days, prefix)
+        for some in hot_slices(self._client, names):
+            self.read_slice(some)
         self._read_stream(names)
+
+    def read_slice(self, some: HotSlice) -> None:
+        """Read these records."""
+        self._set_aside = frozenset(cast("list[bytes]", self._client.hkeys(keys.SET_ASIDE)))
+        if some.prefix is None:
+            (name,) = some.tables
+            self._read_hashes(some.keys, TABLES[name])
+        elif some.tables == {DAILY_METRICS}:
+            self._read_days(some.keys, some.prefix)
+        else:
+            self._read_trades(some.keys, some.prefix, some.tables)
+
+    def parts(self) -> list[Part]:
+        """The tables and days of the records that were read."""
+        return [Part(TABLES[name], day) for name, day in sorted({*self._marks, *self._unversioned})]
+
+    def keys(self, table: Table) -> set[str]:
+        """The keys of the table's records that were read."""
+        return {
+            key
+            for read in (self._marks, self._unversioned)
+            for (name, _), of in read.items()
+            if name == table.name
+            for key in of
+        }
+
+    def stands_as_in(self, other: HotRows, table: str, key: str) -> bool:
+        """Whether a record is the same in another reading."""
+        return self._of_key(table, key) == other._of_key(table, key)
+
+    def _of_key(self, table: str, key: str) -> list[Any]:
+        read: list[tuple[Identity, Mapping[str, Any]]] = [*self._marks.items(), *self._unversioned.items()]
+        return [of[key] for (name, _), of in read if name == table and key in of]
 
     def days(self, table: Table) -> set[datetime.date]:
         """The days of which there is something hot."""
@@ -113,16 +154,6 @@ class HotRows:
         """The marks of the newest stream entries of a part's rows, by key."""
         return _of_part(part, self._entries.get((part.table.name, part.day), {}))
 
-    def _read(self, pattern: str, kind: str, read: Callable[[list[str], Any], None], about: Any) -> None:
-        batch: list[str] = []
-        for key in scanned(self._client, pattern, kind):
-            batch.append(key)
-            if len(batch) == KEYS_PER_READ:
-                read(batch, about)
-                batch = []
-        if batch:
-            read(batch, about)
-
     def _read_hashes(self, batch: list[str], table: Table) -> None:
         for key, fields in zip(batch, hashes_of(self._client, batch), strict=True):
             if b"version" not in fields or key.encode() in self._set_aside:
@@ -132,8 +163,7 @@ class HotRows:
                 row = row_of_hash(table, key, keys.id_of(key), fields)
                 self._note(_mark(table, row, int(fields.get(b"row_hash", b"0"))), table, row["day"])
 
-    def _read_trades(self, batch: list[str], about: tuple[str, set[str]]) -> None:
-        prefix, names = about
+    def _read_trades(self, batch: list[str], prefix: str, names: frozenset[str]) -> None:
         raws = cast("list[bytes | None]", self._client.mget(batch))
         for key, raw in zip(batch, raws, strict=True):
             if raw is None:
@@ -141,7 +171,7 @@ class HotRows:
             with self._noting_unreadable():
                 self._read_trade(key, prefix, decode_trade(raw, key, prefix), names)
 
-    def _read_trade(self, key: str, prefix: str, trade: Trade, names: set[str]) -> None:
+    def _read_trade(self, key: str, prefix: str, trade: Trade, names: frozenset[str]) -> None:
         row = trade_row(trade)
         if trade.origin == FOREIGN:
             swept = key.encode() not in self._set_aside and self._client.hexists(keys.SWEPT, key)
@@ -180,6 +210,24 @@ class HotRows:
             yield
         except (WireError, ValueError) as error:
             self.unreadable.append(str(error))
+
+
+def hot_slices(client: Redis, wanted: Collection[str] = ALL) -> Iterator[HotSlice]:
+    """The records of these tables, KEYS_PER_READ at a time; each that stands from beginning to end is there."""
+
+    def slices(pattern: str, kind: str, prefix: str | None, *names: str) -> Iterator[HotSlice]:
+        tables = frozenset(names).intersection(wanted)
+        if tables:
+            for batch in in_batches(scanned(client, pattern, kind), KEYS_PER_READ):
+                yield HotSlice(batch, tables, prefix)
+
+    for name, pattern in HASH_PATTERNS.items():
+        yield from slices(pattern, "hash", None, name)
+    for prefix in portfolio_prefixes(client):
+        place = keys.PortfolioKeys(prefix)
+        for pattern in (place.active_pattern, place.closed_pattern):
+            yield from slices(pattern, "string", prefix, PAPER_TRADE, LEG_OUT_EVENT)
+        yield from slices(place.daily_of("*"), "string", prefix, DAILY_METRICS)
 
 
 def hashes_of(client: Redis, names: Sequence[str]) -> list[dict[bytes, bytes]]:

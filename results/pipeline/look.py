@@ -19,6 +19,7 @@ import msgspec
 from redis import Redis
 
 from paperdesk.mirror import window_began
+from results.domain.readable import readable
 from results.pipeline.comparison import LOG, Comparison, Difference, Subject, compare, compare_hot, corrupt
 from results.pipeline.fingerprints import Fingerprint, fingerprint_of
 from results.pipeline.follower import Follower
@@ -164,18 +165,7 @@ class Look:
         differs = any(
             key not in log or log[key].version < found.version for marks in hot for key, found in marks.items()
         )
-        return frozenset(self._keys_behind(table, position)) if differs else frozenset()
-
-    def _keys_behind(self, table: Table, position: str) -> Iterable[str]:
-        """The keys of the table's entries behind a position, of the first COUNTED_MAX entries."""
-        for _ in range(COUNTED_MAX // BATCH_ENTRIES):
-            batch = self._stream.after(position)
-            if not batch:
-                return
-            for entry in batch:
-                if entry.fields.get(b"table") == table.name.encode():
-                    yield entry.fields.get(b"id", b"").decode(errors="replace")
-            position = batch[-1].stream_id
+        return frozenset(keys_behind(self._stream, table.name, position)) if differs else frozenset()
 
     @contextlib.contextmanager
     def _log_read(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -194,6 +184,18 @@ class Look:
         except keeper.follower.failures as error:
             self.away[name] = str(error)
             return None
+
+
+def keys_behind(stream: OutboxStream, table: str, position: str) -> Iterator[str]:
+    """The keys of the table's entries behind a position, of the first COUNTED_MAX entries."""
+    for _ in range(COUNTED_MAX // BATCH_ENTRIES):
+        batch = stream.after(position)
+        if not batch:
+            return
+        for entry in batch:
+            if entry.fields.get(b"table") == table.encode():
+                yield readable(entry.fields.get(b"id", b""))
+        position = batch[-1].stream_id
 
 
 def _subject(part: Part, store: str) -> Subject:

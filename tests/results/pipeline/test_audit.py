@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import msgspec
 import pytest
 from django.db import DatabaseError
 
+from results.domain.outcomes import result_id_of
 from results.models import TradeResult
 from results.pipeline.audit import SAMPLE_DAYS, Audit, AuditPass, last_pass
 from results.pipeline.fingerprints import Fingerprint
+from results.pipeline.hot_audit import HotAudit
 from results.pipeline.mirror import DjangoTables
 from results.pipeline.verified import AUDITED, VERIFIED, publish_verified, state_of, state_of_pass, verified
 from results.pipeline.verify_sources import ROWS_PER_PART, DjangoRows, Part, parts_of
@@ -18,6 +21,7 @@ from results.stores.clickhouse import ClickHouse
 from results.stores.schema import TABLES
 from tests.results.pipeline.damage import Book
 from tests.results.pipeline.made import NOW_US, Side
+from tests.results.pipeline.made_trades import PREFIX, Portfolio
 from trading.domain.units import DAY_US, day_of
 from trading.stores import keys
 
@@ -40,7 +44,7 @@ def old(side: Side) -> Side:
 
 
 def audit_of(side: Side) -> Audit:
-    return Audit(side.client, side.verifier(), lambda: side.now_us)
+    return Audit(side.client, side.verifier(), HotAudit(side.client, side.gate), lambda: side.now_us)
 
 
 def finished(audit: Audit) -> AuditPass:
@@ -135,6 +139,34 @@ def test_every_minute_the_changed_days_are_compared_again_while_they_differ(old:
     assert (differing.seq, differing.error) == (4, report.worst)
     publish_verified(old.client, VERIFIED, differing)
     assert verifier.run_changed(differing.seq, TODAY).verdict == "differ"
+
+
+def test_what_is_hot_in_redis_is_compared_too_and_what_is_on_its_way_is_no_difference(side: Side) -> None:
+    portfolio = Portfolio(side.client)
+    first, second = (portfolio.closed(portfolio.opened(number)) for number in (1, 2))
+    portfolio.opened(3)
+    side.settle()
+    done = finished(audit_of(side))
+    # three trades, their ten results with as many metrics, two reconciliations
+    assert (done.rows - rows_of_log(side), done.difference_count) == (3 + 2 * 10 + 2, 0)
+    side.now_us += DAY_US
+    portfolio.opened(4)  # nobody has synced it
+    record = keys.PortfolioKeys(PREFIX).closed_trade(first.id)
+    raw: Any = side.client.get(record)
+    side.client.set(record, raw.replace(b'"symbol":"BTCUSDT"', b'"symbol":"ETHUSDT"'))
+    metrics = result_id_of(second.long_order.id)
+    with side.gate.write() as log:
+        log.execute("DELETE FROM result_metrics_log WHERE result_id = CAST(? AS UUID)", [metrics]).fetchall()
+    done = finished(audit_of(side))
+    told = {sentence.partition(":")[0] for sentence in done.sentences}
+    of_metrics = {f"result_metrics {metrics} in {store}" for store in ("django", "clickhouse", "redis")}
+    assert told | of_metrics == {f"paper_trade {first.id} in redis"} | of_metrics, done.sentences
+    assert done.difference_count == 4
+
+
+def rows_of_log(side: Side) -> int:
+    with side.gate.read() as log:
+        return sum(log.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0] for name in TABLES)
 
 
 def test_numbers_of_another_log_say_nothing_of_what_changed(old: Side) -> None:
