@@ -28,7 +28,7 @@ from paperdesk.errors import PaperDeskError
 POLL_SECONDS = 0.02
 EARLY_SECONDS = 5.0
 BACKOFF_SECONDS_MAX = 30.0
-STEADY_SECONDS = 20.0
+STEADY_SECONDS = 10.0  # on a busy machine a program takes five of them to begin its work
 STOP_SECONDS_MAX = 8.0  # all programs together; an engine on a busy machine takes a few to give back its lease
 STOP_ONE_SECONDS_MAX = 4.0  # one server
 NAME_WIDTH = 10
