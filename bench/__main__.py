@@ -30,6 +30,7 @@ from bench import (  # noqa: E402
     memory,
     monitor_tick,
     recording,
+    removal,
     replay_speed,
 )
 from bench.measure import Ratio  # noqa: E402
@@ -45,6 +46,7 @@ BENCHMARKS = {
     "clickhouse": lambda options: followers.run_clickhouse(options.turns),
     "django": lambda options: followers.run_django(options.turns),
     "foreign": lambda options: foreign_writers.run(options.turns),
+    "retention": lambda options: removal.run(options.turns),
     "backlog": lambda options: backlog.run(options.entries),
     "memory": lambda options: memory.run(options.minutes),
 }
