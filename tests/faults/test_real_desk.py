@@ -23,6 +23,7 @@ from tests.faults.harm import LAST
 HARNESS = [sys.executable, "-m", "tests.faults"]
 SECONDS_MAX = 1_500
 KILLS = 10
+KILLS_TO_A_BARRAGE = 7  # two alone, and those of the first one
 
 
 def environment() -> dict[str, str]:
@@ -47,7 +48,8 @@ def test_nothing_is_lost_or_doubled_while_processes_are_killed_and_connections_b
 
 def test_nothing_is_lost_when_postgresql_breaks_clocks_step_and_redis_comes_back_older() -> None:
     kinds = ["kill", "hold", "storm", "clock step", "batch twice", *LAST]
-    words = ["--seconds", "20", "--seed", "8", "--database", "postgres", "--rows-per-second", "100", "--json"]
+    words = ["--seconds", "1", "--kills", str(KILLS_TO_A_BARRAGE), "--seed", "8", "--json"]
+    words += ["--database", "postgres", "--rows-per-second", "100"]
     done = subprocess.run(
         [*HARNESS, *words, "--kinds", *kinds],
         cwd=BASE_DIR,
@@ -60,6 +62,7 @@ def test_nothing_is_lost_when_postgresql_breaks_clocks_step_and_redis_comes_back
     told = json.loads(done.stdout)
     assert told["judgement"]["findings"] == {}
     assert told["kinds"].keys() >= set(LAST)
+    assert {"hold", "storm"} & {each["kind"] for each in told["faults"] if each["target"] == "postgres"}
 
 
 def test_ctrl_c_ends_everything_that_was_started(tmp_path: Path) -> None:
