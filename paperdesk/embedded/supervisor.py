@@ -11,12 +11,10 @@ A full disk ends nothing: what cannot be told of the programs (`on_change`) is t
 """
 
 import errno
-import signal
 import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from types import FrameType
 from typing import TextIO
 
 from honcho.colour import get_colours
@@ -24,6 +22,7 @@ from honcho.printer import Message, Printer
 
 from paperdesk.embedded.programs import Child, Program
 from paperdesk.errors import PaperDeskError
+from paperdesk.stopping import StopRequest
 
 POLL_SECONDS = 0.02
 EARLY_SECONDS = 5.0
@@ -55,7 +54,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._failures: dict[str, int] = {}
         self._restart_at: dict[str, float] = {}
-        self._stopping = threading.Event()
+        self._stopping = StopRequest()
         self._printer = Printer(output, width=NAME_WIDTH)
         self._print_lock = threading.Lock()
         self._palette = get_colours()
@@ -81,14 +80,13 @@ class Supervisor:
         """Return the process ids by program name."""
         return {name: child.pid for name, child in self._children.items()}
 
-    def request_stop(self, number: int = 0, frame: FrameType | None = None) -> None:
-        """Stop soon; usable as a signal's handler."""
+    def request_stop(self) -> None:
+        """Stop soon."""
         self._stopping.set()
 
     def stop_on_signals(self) -> None:
         """Ctrl-C and a polite kill stop the desk in order."""
-        signal.signal(signal.SIGINT, self.request_stop)
-        signal.signal(signal.SIGTERM, self.request_stop)
+        self._stopping.on_signals()
 
     def refuse_to_start_when_stopping(self) -> None:
         """Raise Stopped if somebody asked to stop; called between the steps of a start."""

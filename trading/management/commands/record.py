@@ -1,7 +1,6 @@
 """`manage.py record`: what a market feed delivers, written to a file that `manage.py replay` reads."""
 
 import json
-import signal
 import threading
 from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
@@ -13,6 +12,7 @@ from django.conf import settings
 
 from paperdesk.command import DeskCommand, progress
 from paperdesk.errors import CommandFailed
+from paperdesk.stopping import StopRequest
 from trading.config import load_desk
 from trading.domain.events import MarketEvent
 from trading.engine.clock import SystemClock
@@ -35,9 +35,7 @@ class Command(DeskCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stopping = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
+        stopping = StopRequest().on_signals()
         spec, clock = options["feed"] or settings.PAPERDESK_FEED, SystemClock()
         desk = load_desk(options["strategy"], defaults_of(spec))
         feed = RecordingFeed(open_feed(spec, desk, clock), Path(options["out"]), desk, clock)

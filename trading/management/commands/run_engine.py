@@ -1,7 +1,6 @@
 """`manage.py run_engine`: the paper exchange and all portfolios on one market feed, or a shard's part of it."""
 
 import json
-import signal
 import threading
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from django.db import DatabaseError
 
 from paperdesk.checks import fsync_sentence, refuse_unsafe_redis
 from paperdesk.command import DeskCommand
+from paperdesk.stopping import StopRequest
 from trading import wiring
 from trading.config import load_desk
 from trading.domain.errors import ConfigurationError
@@ -48,9 +48,7 @@ class Command(DeskCommand):
         parser.add_argument("--json", action="store_true", help="print what was done as JSON at the end")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stopping = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
+        stopping = StopRequest().on_signals()
         try:
             done = engine_runner(options, stopping).run()
         finally:

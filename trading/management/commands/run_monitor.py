@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 import time
 from argparse import ArgumentParser
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import structlog
 
 from paperdesk.command import DeskCommand
+from paperdesk.stopping import StopRequest
 from trading import wiring
 from trading.engine.monitor import Tick
 from trading.stores.errors import StoreError
@@ -30,9 +29,7 @@ class Command(DeskCommand):
         parser.add_argument("--json", action="store_true", help="one JSON object a tick")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stopped = threading.Event()
-        for signal_number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signal_number, lambda _number, _frame: stopped.set())
+        stopped = StopRequest().on_signals()
         watch = wiring.watch()
         try:
             if options["once"]:
