@@ -28,7 +28,7 @@ from trading.stores.sweep_store import ACCEPT, ELEMENT, HASH, OPEN, WRONG, Count
 
 SECONDS_PER_TURN = 0.6  # of the 3 s between two syncs; 10,000 hashes take less, beyond them a pass takes several turns
 CASES_MAX = 4_000  # of one turn: the log is held while they are looked up
-VERDICTS_PER_CALL = 100
+VERDICTS_PER_CALL = 20  # a script of about 1 ms, which the engine's steps wait for
 UNTOUCHED_US = 2 * MICROSECONDS  # ruling 27
 FORGOTTEN_US = 600 * MICROSECONDS  # of an incomplete hash that is gone
 PASSES_PER_CLEANING = 20

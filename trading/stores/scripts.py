@@ -1,19 +1,24 @@
 """The Lua scripts beside this module: one per file, sent once, then called by their digest.
 
 A Redis that forgot a script (it restarted, or SCRIPT FLUSH) answers NOSCRIPT; the client then sends it again.
+A script of many strings takes them in one argument, a MessagePack list: it costs both sides less in one piece.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from redis import Redis
 from redis.exceptions import NoScriptError
 
 FOLDER = Path(__file__).parent / "lua"
+ALL_TEXT = frozenset({str})
 
 
 @functools.cache
@@ -37,3 +42,26 @@ class Script:
         except NoScriptError:
             self._client.script_load(self._text)
             return self._client.execute_command(*call)
+
+
+def flat(fields: Mapping[Any, Any]) -> list[Any]:
+    """Field, value, field, value, ..."""
+    return list(chain.from_iterable(fields.items()))
+
+
+def texts(values: Iterable[Any]) -> list[Any]:
+    """Strings, bytes and numbers as a MessagePack list gives them to Lua, each as Redis has it. Raises TypeError."""
+    given = list(values)
+    return given if ALL_TEXT.issuperset(map(type, given)) else list(map(_text, given))
+
+
+def _text(value: Any) -> str | msgspec.Raw:
+    """Bytes go under the mark of a text, the only one that Redis's MessagePack knows, and numbers as text, because Lua
+    would round them beyond 2^53."""
+    if type(value) is str:
+        return value
+    if isinstance(value, bytes):
+        return msgspec.Raw(b"\xdb" + len(value).to_bytes(4, "big") + value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return repr(value)
+    raise TypeError(f"a script takes strings and numbers, not {value!r}")

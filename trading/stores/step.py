@@ -10,7 +10,6 @@ operation id makes it safe to send again after a lost reply: a step that was app
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import chain
 from typing import Any, Self
 
 import msgspec
@@ -21,10 +20,9 @@ from redis.retry import Retry
 from trading.stores import keys
 from trading.stores.connection import LOST, answering
 from trading.stores.errors import LeaseLost, StepConflict, StepRefused, StoreError
-from trading.stores.scripts import Script
+from trading.stores.scripts import Script, flat, texts
 
 Raw = bytes | str
-ALL_TEXT = frozenset({str})
 # An answer is kept far longer than the retries below can last, also on a machine that was suspended.
 OPERATION_LIFETIME_MS = 300_000
 RETRIES_MAX = 6
@@ -55,7 +53,7 @@ class Step:
 
     def expect_hash(self, key: str, fields: Mapping[Any, Any] | None) -> Self:
         """Only if the hash at `key` has exactly these fields; None: only if there is nothing at `key`."""
-        return self._expect(key, "hash", _flat(fields or {}))
+        return self._expect(key, "hash", flat(fields or {}))
 
     def expect_field(self, key: str, field: str, value: Raw) -> Self:
         """Only if this one field of the hash at `key` is exactly `value`."""
@@ -91,7 +89,7 @@ class Step:
 
     def hset(self, key: str, fields: Mapping[Any, Any]) -> Self:
         """HSET of one or more fields; others stay."""
-        return self._write(key, "HSET", _flat(fields))
+        return self._write(key, "HSET", flat(fields))
 
     def hdel(self, key: str, *fields: Raw) -> Self:
         """HDEL."""
@@ -99,7 +97,7 @@ class Step:
 
     def xadd(self, key: str, entry: Mapping[str, Any]) -> Self:
         """XADD with an id from Redis, which `run` returns."""
-        return self._write(key, "XADD", _flat(entry))
+        return self._write(key, "XADD", flat(entry))
 
     def emit(self, entry: Mapping[str, str]) -> Self:
         """XADD to the outbox; see `trading.stores.outbox`."""
@@ -122,12 +120,12 @@ class Step:
         return self._keys.setdefault(key, len(self._keys) + 1)
 
     def _expect(self, key: str, kind: str, values: list[Any]) -> Self:
-        self._expectations += [self._index(key), kind, len(values), *_raws(values)]
+        self._expectations += [self._index(key), kind, len(values), *texts(values)]
         self._expectation_count += 1
         return self
 
     def _write(self, key: str, command: str, arguments: Iterable[Any]) -> Self:
-        given = _raws(arguments)
+        given = texts(arguments)
         self._writes += [self._index(key), command, len(given), *given]
         self.write_count += 1
         return self
@@ -171,24 +169,3 @@ def _refusal(verdict: str, rest: list[str], step: Step) -> StoreError:
         holder = f"is held by {rest[0]}" if rest[0] else "has expired"
         return LeaseLost(f"step {step.operation_id} was not written: its lease {holder}")
     return StepRefused(f"step {step.operation_id} was not written: {rest[1]} at {rest[0]}")
-
-
-def _raws(values: Iterable[Any]) -> list[Any]:
-    given = list(values)
-    return given if ALL_TEXT.issuperset(map(type, given)) else list(map(_raw, given))
-
-
-def _raw(value: Any) -> str | msgspec.Raw:
-    """The value as Redis has it. Bytes go under the mark of a text, the only one that Redis's MessagePack knows, and
-    numbers as text, because Lua would round them beyond 2^53."""
-    if type(value) is str:
-        return value
-    if isinstance(value, bytes):
-        return msgspec.Raw(b"\xdb" + len(value).to_bytes(4, "big") + value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return repr(value)
-    raise TypeError(f"a step writes strings and numbers, not {value!r}")
-
-
-def _flat(fields: Mapping[Any, Any]) -> list[Any]:
-    return list(chain.from_iterable(fields.items()))

@@ -21,7 +21,7 @@ from redis import Redis
 from results.domain.readable import readable
 from trading.stores import keys
 from trading.stores.keys import PortfolioKeys
-from trading.stores.scripts import Script, script_text
+from trading.stores.scripts import Script, flat, texts
 
 KEYS_PER_SLICE = 200  # of SCAN: a script of about 1 ms, which the engine's steps wait for
 ELEMENTS_MAX = 500  # of a leg-out list in one look
@@ -118,7 +118,7 @@ class SweepStore:
         self._client = client
         self._look = Script(client, "sweep_look")
         self._leg_outs = Script(client, "sweep_leg_outs")
-        self._take = client.register_script(script_text("sweep_take"))
+        self._take = Script(client, "sweep_take")
         self._retry = Script(client, "sweep_retry")
         self._forget = Script(client, "sweep_forget")
 
@@ -156,25 +156,15 @@ class SweepStore:
 
     def take(self, verdicts: Sequence[Verdict], now_us: int) -> list[bool]:
         """Deal with records; whether each still was what had been read. One that was not is found at the next look."""
-        pipeline = self._client.pipeline(transaction=False)
+        names: list[Any] = [keys.SWEPT, keys.SET_ASIDE, keys.SWEEP_COUNTS, keys.OUTBOX, keys.DEAD_LETTERS]
+        records = []
         for verdict in verdicts:
             found = verdict.found
-            names: list[Any] = [
-                keys.SWEPT,
-                keys.SET_ASIDE,
-                keys.SWEEP_COUNTS,
-                keys.OUTBOX,
-                keys.DEAD_LETTERS,
-                found.raw_key,
-                keys.hot_index(found.key),
-            ]
+            names += [found.raw_key, keys.hot_index(found.key)]
             kind = "string" if found.kind in (OPEN, CLOSED) else found.kind
-            stamp = [part for pair in verdict.stamp.items() for part in pair]
-            entry = [part for pair in verdict.entry.items() for part in pair]
-            told = [verdict.verdict, found.raw_name, found.swept, verdict.sentence, now_us, kind]
-            parts = [len(found.content), *found.content, len(stamp), *stamp, len(entry), *entry]
-            self._take(keys=names, args=cast(Any, [*told, *parts]), client=pipeline)
-        return [answer == b"ok" for answer in pipeline.execute()]
+            told = texts([verdict.verdict, found.raw_name, found.swept, verdict.sentence, now_us, kind])
+            records.append([*told, texts(found.content), texts(flat(verdict.stamp)), texts(flat(verdict.entry))])
+        return [taken == 1 for taken in self._take(names, [msgspec.msgpack.encode(records)])]
 
     def retry(self, name: str, letter: str, kind: str, content: Sequence[str]) -> str:
         """Have a record dealt with anew at the next look: "ok", "gone", or the id of a later dead letter of it."""
