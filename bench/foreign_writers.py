@@ -25,12 +25,12 @@ from paperdesk.embedded.redis_server import running_redis
 from paperdesk.schedule import SYNC_SECONDS
 from results.domain.tolerances import Tolerances
 from results.pipeline.entries import DeadLetterBox
+from results.pipeline.foreign.sweep import Sweep, wanted_by
 from results.pipeline.log_writer import LogWriter
 from results.pipeline.loss import Losses
 from results.pipeline.newest import newest_rows
-from results.pipeline.reconcile import Reconciler
+from results.pipeline.reconcile.reconciler import Reconciler
 from results.pipeline.stream import OutboxStream
-from results.pipeline.sweep import Sweep, wanted_by
 from results.pipeline.sync import Sync
 from results.stores import duck
 from results.stores.gate import Gate

@@ -20,9 +20,9 @@ from bench.foreign_writers import RESULT, Desk
 from bench.measure import Ratio, ratio_of, seconds_of
 from paperdesk.embedded.redis_server import running_redis
 from results.pipeline.clickhouse_tables import ClickHouseTables
-from results.pipeline.confirmed import ConfirmedRows
+from results.pipeline.keep.confirmed import ConfirmedRows
+from results.pipeline.keep.retention import Limits, Retention
 from results.pipeline.mirror import DjangoTables
-from results.pipeline.retention import Limits, Retention
 from results.stores.clickhouse import ClickHouse
 from results.stores.gate import Gate
 from tests.results.stores.made import EmbeddedProcess

@@ -12,18 +12,18 @@ import msgspec
 
 from results import wiring
 from results.domain.units import day_of
-from results.pipeline.audit import AuditPass
-from results.pipeline.check import CheckReport, check_invariants
-from results.pipeline.compaction import Compacted, Removed, no_slice
-from results.pipeline.export import Exported, Say, export_table
-from results.pipeline.invariants import Violation
+from results.pipeline.invariants.check import CheckReport, check_invariants
+from results.pipeline.invariants.portfolios import Violation
+from results.pipeline.keep.compaction import Compacted, Removed, no_slice
+from results.pipeline.keep.export import Exported, Say, export_table
+from results.pipeline.keep.retention import Retained, Retention
 from results.pipeline.log_writer import Progress
-from results.pipeline.mending import Mending, RepairReport
 from results.pipeline.rebuild import Rebuild
 from results.pipeline.report import SyncReport
-from results.pipeline.retention import Retained, Retention
 from results.pipeline.sync import Sync, no_progress
-from results.pipeline.verified import (
+from results.pipeline.verify.audit import AuditPass
+from results.pipeline.verify.mending import Mending, RepairReport
+from results.pipeline.verify.verified import (
     AUDITED,
     VERIFIED,
     publish_full,
@@ -32,7 +32,7 @@ from results.pipeline.verified import (
     state_of_pass,
     verified,
 )
-from results.pipeline.verify import VerifyReport
+from results.pipeline.verify.verifier import VerifyReport
 from results.stores.schema import TABLES
 from trading.stores import keys
 from trading.stores.connection import answering
@@ -93,7 +93,7 @@ def tables_prune() -> dict[str, int]:
 
 
 def log_compact(seconds_max: float = float("inf"), on_slice: Removed = no_slice) -> Compacted:
-    """Remove superseded versions from the durable log that every store has; see `results.pipeline.compaction`.
+    """Remove superseded versions from the durable log that every store has; see `results.pipeline.keep.compaction`.
 
     Raises ClickHouseAway, django.db.DatabaseError, WarehouseMissing, WarehouseBusy.
     """
@@ -121,7 +121,7 @@ def stores_verify(
 def stores_repair(
     tables: Sequence[str] = (), day: datetime.date | None = None, recheck_seconds: float = 0.0
 ) -> RepairReport:
-    """Send again what differs, until nothing does that can be mended; see `results.pipeline.repair`.
+    """Send again what differs, until nothing does that can be mended; see `results.pipeline.verify.repair`.
 
     Raises like `stores_verify`, and the error of a store that would not take its rows.
     """

@@ -15,22 +15,22 @@ from django.conf import settings
 from paperdesk.checks import fsync_sentence
 from paperdesk.embedded.redis_server import answers
 from results.domain.tolerances import Tolerances
-from results.pipeline.audit import Audit
 from results.pipeline.clickhouse_tables import ClickHouseTables
-from results.pipeline.compaction import Compaction
-from results.pipeline.confirmed import ConfirmedRows
 from results.pipeline.durable_rows import DurableRows
-from results.pipeline.hot_audit import HotAudit
-from results.pipeline.look import Keeper
+from results.pipeline.keep.compaction import Compaction
+from results.pipeline.keep.confirmed import ConfirmedRows
+from results.pipeline.keep.retention import Limits, Retention
+from results.pipeline.keep.trade_archive import TradeArchive
+from results.pipeline.keep.window import Window
 from results.pipeline.mirror import DjangoTables
-from results.pipeline.reconcile import Reconciler
-from results.pipeline.repair import Repairer
-from results.pipeline.retention import Limits, Retention
+from results.pipeline.reconcile.reconciler import Reconciler
 from results.pipeline.sync import Sync
-from results.pipeline.trade_archive import TradeArchive
-from results.pipeline.verify import Verifier
-from results.pipeline.verify_sources import ClickHouseRows, DjangoRows
-from results.pipeline.window import Window
+from results.pipeline.verify.audit import Audit
+from results.pipeline.verify.hot_audit import HotAudit
+from results.pipeline.verify.look import Keeper
+from results.pipeline.verify.repair import Repairer
+from results.pipeline.verify.sources import ClickHouseRows, DjangoRows
+from results.pipeline.verify.verifier import Verifier
 from results.stores.clickhouse import ClickHouse
 from results.stores.failures import ClickHouseAway
 from results.stores.gate import Gate

@@ -25,7 +25,7 @@ from paperdesk.archive.container import Manifest, pack, refuse_target, staging
 from paperdesk.archive.database import copy_database
 from paperdesk.archive.hold import held
 from paperdesk.archive.hot import copy_redis
-from results.pipeline.log_copy import CopiedLog, LogChanged, copy_log
+from results.pipeline.keep.log_copy import CopiedLog, LogChanged, copy_log
 from results.pipeline.stream import OutboxStream
 from results.stores.gate import Gate
 from trading.stores.connection import answering

@@ -18,7 +18,7 @@ from paperdesk.archive.backup import PASSWORDS, Say
 from paperdesk.archive.container import Manifest, staging, unpack
 from paperdesk.archive.errors import RestoreRefused
 from paperdesk.embedded.desk_file import desk_lock
-from results.pipeline.log_copy import build_log
+from results.pipeline.keep.log_copy import build_log
 from results.stores.clickhouse import ClickHouse
 from results.stores.failures import ClickHouseAway, ClickHouseRefused
 from results.stores.gate import Gate

@@ -13,9 +13,9 @@ import duckdb
 
 from paperdesk.mirror import window_began
 from results.pipeline.canonical_rows import Row
-from results.pipeline.fingerprints import canonical_row
 from results.pipeline.mirror import model_of
 from results.pipeline.newest import newest_rows_by
+from results.pipeline.verify.fingerprints import canonical_row
 from results.stores.failures import WarehouseBusy, WarehouseMissing
 from results.stores.gate import Gate
 from results.stores.schema import TABLES

@@ -9,12 +9,12 @@ import duckdb
 import msgspec
 from redis import Redis
 
-from results.pipeline.letters import LetterBook
+from results.pipeline.foreign.letters import LetterBook
+from results.pipeline.foreign.sweep import Sweep, wanted_by
 from results.pipeline.log_writer import Written
 from results.pipeline.newest import newest_rows
-from results.pipeline.reconcile import Reconciler
+from results.pipeline.reconcile.reconciler import Reconciler
 from results.pipeline.report import FollowerState, SweepState, state_after
-from results.pipeline.sweep import Sweep, wanted_by
 from results.stores.gate import Gate
 
 SECONDS_MAX = 1.5  # of the 3 s between two syncs, while much is to be taken in

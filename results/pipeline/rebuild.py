@@ -23,9 +23,9 @@ from results.domain.canonical import HASH_COLUMN
 from results.domain.errors import PaperDeskError
 from results.pipeline.batches import in_batches
 from results.pipeline.canonical_rows import Row
-from results.pipeline.hot_rows import HASH_PATTERNS, portfolio_prefixes, scanned
 from results.pipeline.loss import Loss, Losses
 from results.pipeline.newest import newest_rows
+from results.pipeline.verify.hot_rows import HASH_PATTERNS, portfolio_prefixes, scanned
 from results.stores.gate import Gate
 from results.stores.schema import TABLES, Table
 from trading.domain.trades import Trade, TradeStatus

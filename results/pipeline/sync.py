@@ -25,7 +25,7 @@ from results.pipeline.log_slice import LogSlice, next_slices
 from results.pipeline.log_writer import LogWriter, Progress, Written
 from results.pipeline.loss import Losses
 from results.pipeline.rebuild import Rebuild
-from results.pipeline.reconcile import Reconciler
+from results.pipeline.reconcile.reconciler import Reconciler
 from results.pipeline.relay import Relay, Relayed
 from results.pipeline.report import FollowerState, SyncReport, publish, publish_backlog, published, state_after
 from results.pipeline.stream import START, OutboxStream, StreamState, order_of

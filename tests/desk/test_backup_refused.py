@@ -19,7 +19,7 @@ from paperdesk.archive.container import FORMAT, Manifest, pack, unpack
 from paperdesk.archive.database import SQLITE
 from paperdesk.archive.errors import ArchiveDamaged, BackupRefused, RestoreRefused
 from paperdesk.archive.restore import restore_backup
-from results.pipeline.log_copy import LogChanged
+from results.pipeline.keep.log_copy import LogChanged
 from tests.desk.test_backup import (
     BusyDesk,
     archive,

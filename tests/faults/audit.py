@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from results.pipeline.check import check_invariants
-from results.pipeline.comparison import Kind as Differing
-from results.pipeline.verify import VerifyReport
+from results.pipeline.invariants.check import check_invariants
+from results.pipeline.verify.comparison import Kind as Differing
+from results.pipeline.verify.verifier import VerifyReport
 from tests.faults import checker
 from tests.faults.acknowledged import Operation
 from tests.faults.checker import Finding, Kind

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import msgspec
 
-from results.pipeline.fingerprints import Fingerprint, RowMark, fingerprint_of
+from results.pipeline.verify.fingerprints import Fingerprint, RowMark, fingerprint_of
 from tests.faults.acknowledged import Change, Operation, Outcome
 from tests.faults.contents import Contents
 

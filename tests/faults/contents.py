@@ -8,8 +8,8 @@ from typing import cast
 import msgspec
 from redis import Redis
 
-from results.pipeline.hot_rows import HASH_PATTERNS, scanned
 from results.pipeline.mirror import model_of
+from results.pipeline.verify.hot_rows import HASH_PATTERNS, scanned
 from results.stores.clickhouse import ClickHouse
 from results.stores.gate import Gate
 from results.stores.schema import TABLES, Table, quoted

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from results.pipeline.hot_rows import HotRows
+from results.pipeline.verify.hot_rows import HotRows
 from tests.faults.desk import SQLITE, Desk, DeskFailed
 from tests.faults.harm import EMPTIED, KINDS, LAST, Harm
 from tests.faults.judge import TABLE_OF, Judgement

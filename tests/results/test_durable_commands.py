@@ -16,7 +16,7 @@ from pytest_django import Settings
 from paperdesk import schedule
 from results import services, tasks, wiring
 from results.models import TradeResult
-from results.pipeline.sweep import Sweep
+from results.pipeline.foreign.sweep import Sweep
 from results.stores.clickhouse import ClickHouse
 from results.stores.gate import Gate
 from tests.results.pipeline.made_trades import Portfolio

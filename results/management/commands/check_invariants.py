@@ -13,7 +13,7 @@ from rich.table import Table
 
 from paperdesk.command import DeskCommand, progress
 from results import services
-from results.pipeline.check import CheckReport
+from results.pipeline.invariants.check import CheckReport
 
 EXIT_VIOLATED = 1
 

@@ -12,7 +12,7 @@ from django.core.management import CommandError
 
 from paperdesk.command import DeskCommand, day, progress
 from results import services
-from results.pipeline.export import FORMATS, PARQUET
+from results.pipeline.keep.export import FORMATS, PARQUET
 from results.stores.schema import TABLES
 
 

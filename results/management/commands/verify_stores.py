@@ -18,8 +18,8 @@ from rich.table import Table
 
 from paperdesk.command import DeskCommand, day, progress, seconds
 from results import services
-from results.pipeline.mending import RepairReport
-from results.pipeline.verify import AGREE, BEHIND, DIFFER, TableDay, VerifyReport
+from results.pipeline.verify.mending import RepairReport
+from results.pipeline.verify.verifier import AGREE, BEHIND, DIFFER, TableDay, VerifyReport
 from results.stores.schema import TABLES
 
 EXIT = {AGREE: 0, DIFFER: 1, BEHIND: 2}

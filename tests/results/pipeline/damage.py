@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from results.domain.outcomes import result_id_of
-from results.pipeline.verify import VerifyReport
+from results.pipeline.verify.verifier import VerifyReport
 from tests.results.pipeline.made import Side
 from tests.results.pipeline.made_trades import Portfolio
 from trading.domain.trades import Trade

@@ -9,16 +9,16 @@ import redis
 
 from results.domain.tolerances import Tolerances
 from results.pipeline.clickhouse_tables import ClickHouseTables
-from results.pipeline.fingerprints import RowMark
-from results.pipeline.look import Keeper
-from results.pipeline.mending import Mending, RepairReport
 from results.pipeline.mirror import DjangoTables
-from results.pipeline.reconcile import Reconciler
-from results.pipeline.repair import Repairer
+from results.pipeline.reconcile.reconciler import Reconciler
 from results.pipeline.report import SyncReport
 from results.pipeline.sync import Sync
-from results.pipeline.verify import Verifier
-from results.pipeline.verify_sources import ClickHouseRows, DjangoRows, DuckRows, Part, Source
+from results.pipeline.verify.fingerprints import RowMark
+from results.pipeline.verify.look import Keeper
+from results.pipeline.verify.mending import Mending, RepairReport
+from results.pipeline.verify.repair import Repairer
+from results.pipeline.verify.sources import ClickHouseRows, DjangoRows, DuckRows, Part, Source
+from results.pipeline.verify.verifier import Verifier
 from results.stores.clickhouse import ClickHouse
 from results.stores.gate import Gate
 from results.stores.schema import TABLES

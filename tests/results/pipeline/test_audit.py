@@ -11,12 +11,12 @@ from django.db import DatabaseError
 
 from results.domain.outcomes import result_id_of
 from results.models import TradeResult
-from results.pipeline.audit import SAMPLE_DAYS, Audit, AuditPass, last_pass
-from results.pipeline.fingerprints import Fingerprint
-from results.pipeline.hot_audit import HotAudit
 from results.pipeline.mirror import DjangoTables
-from results.pipeline.verified import AUDITED, VERIFIED, publish_verified, state_of, state_of_pass, verified
-from results.pipeline.verify_sources import ROWS_PER_PART, DjangoRows, Part, parts_of
+from results.pipeline.verify.audit import SAMPLE_DAYS, Audit, AuditPass, last_pass
+from results.pipeline.verify.fingerprints import Fingerprint
+from results.pipeline.verify.hot_audit import HotAudit
+from results.pipeline.verify.sources import ROWS_PER_PART, DjangoRows, Part, parts_of
+from results.pipeline.verify.verified import AUDITED, VERIFIED, publish_verified, state_of, state_of_pass, verified
 from results.stores.clickhouse import ClickHouse
 from results.stores.schema import TABLES
 from tests.results.pipeline.damage import Book
@@ -200,7 +200,7 @@ def test_every_minute_stores_that_agree_are_asked_once_for_a_day_however_large(
     old: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Part] = []
-    monkeypatch.setattr("results.pipeline.verify_sources.ROWS_PER_PART", 1)
+    monkeypatch.setattr("results.pipeline.verify.sources.ROWS_PER_PART", 1)
     fingerprint = DjangoRows.fingerprint
 
     def noted(self: DjangoRows, part: Part) -> Fingerprint:

@@ -9,16 +9,16 @@ from django.db import connection
 from paperdesk.mirror import window_began
 from results.domain.outcomes import result_id_of
 from results.models import TradeReconciliation, TradeReconciliationBreak, TradeResult
-from results.pipeline.check import check_invariants
 from results.pipeline.clickhouse_tables import ClickHouseTables
-from results.pipeline.confirmed import ConfirmedRows
 from results.pipeline.durable_rows import DurableRows
-from results.pipeline.look import Look, PartLook
+from results.pipeline.invariants.check import check_invariants
+from results.pipeline.keep.confirmed import ConfirmedRows
+from results.pipeline.keep.retention import Limits, Retained, Retention
+from results.pipeline.keep.trade_archive import TradeArchive
+from results.pipeline.keep.window import Window
 from results.pipeline.mirror import DjangoTables, model_of
-from results.pipeline.retention import Limits, Retained, Retention
-from results.pipeline.trade_archive import TradeArchive
-from results.pipeline.verify_sources import Part
-from results.pipeline.window import Window
+from results.pipeline.verify.look import Look, PartLook
+from results.pipeline.verify.sources import Part
 from results.stores.schema import TABLES
 from tests.results.pipeline.foreign import settle
 from tests.results.pipeline.made import Side

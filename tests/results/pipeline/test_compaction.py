@@ -8,10 +8,10 @@ import duckdb
 import pytest
 
 from results.models import FollowerWatermark
-from results.pipeline import compaction
 from results.pipeline.clickhouse_tables import ClickHouseTables
-from results.pipeline.compaction import KEPT_US, Compacted, Compaction
 from results.pipeline.follower import Follower
+from results.pipeline.keep import compaction
+from results.pipeline.keep.compaction import KEPT_US, Compacted, Compaction
 from results.pipeline.mirror import DjangoTables
 from results.stores.failures import ClickHouseAway
 from results.stores.marks import Mark

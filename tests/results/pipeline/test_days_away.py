@@ -11,11 +11,11 @@ from django.db import DatabaseError, OperationalError, connection
 from django.test import Client
 
 from results.pipeline.clickhouse_tables import ClickHouseTables
-from results.pipeline.compaction import Compaction
+from results.pipeline.keep.compaction import Compaction
+from results.pipeline.keep.window import Window
 from results.pipeline.mirror import DjangoTables
 from results.pipeline.report import SyncReport
 from results.pipeline.stream import MARGIN_MS
-from results.pipeline.window import Window
 from results.stores.clickhouse import ClickHouse
 from results.stores.failures import ClickHouseAway
 from tests.results.pipeline.made import NOW_US, Side, entry_of

@@ -12,8 +12,8 @@ import pyarrow.parquet
 import pytest
 from django.core.management import CommandError, call_command
 
-from results.pipeline import export
-from results.pipeline.export import CSV, PARQUET, ExportRefused, export_table
+from results.pipeline.keep import export
+from results.pipeline.keep.export import CSV, PARQUET, ExportRefused, export_table
 from results.stores.gate import Gate
 from results.stores.schema import TABLES
 from tests.results.pipeline.made import Side

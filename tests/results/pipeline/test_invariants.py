@@ -10,7 +10,7 @@ import pytest
 
 from results.domain.outcomes import result_id_of
 from results.models import ResultMetrics, TradeReconciliation, TradeResult
-from results.pipeline.check import check_invariants
+from results.pipeline.invariants.check import check_invariants
 from tests.results.pipeline.made import Side
 from tests.results.pipeline.made_trades import PREFIX, Portfolio
 from trading.domain.trades import Trade

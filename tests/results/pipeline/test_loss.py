@@ -11,11 +11,11 @@ import pytest
 
 from results.models import TradeResult
 from results.pipeline import sync as sync_module
-from results.pipeline.check import check_invariants
-from results.pipeline.comparison import Kind
+from results.pipeline.invariants.check import check_invariants
 from results.pipeline.loss import COMPARING, Losses
 from results.pipeline.rebuild import NotHeld, Rebuild
 from results.pipeline.report import SyncReport
+from results.pipeline.verify.comparison import Kind
 from results.stores import duck
 from results.stores.clickhouse import ClickHouse
 from results.stores.failures import CommitUnknown

@@ -9,7 +9,7 @@ import pytest
 from results.domain.outcomes import result_id_of
 from results.domain.tolerances import Tolerances
 from results.models import TradeReconciliation, TradeReconciliationBreak, TradeResult
-from results.pipeline.reconcile import Reconciler
+from results.pipeline.reconcile.reconciler import Reconciler
 from tests.results.pipeline.made import NOW_US, Side
 from tests.results.pipeline.made_trades import PREFIX, Portfolio
 from trading.domain.trades import Trade

@@ -11,9 +11,9 @@ from results.domain.canonical import sealed
 from results.domain.outcomes import result_id_of
 from results.models import TradeResult
 from results.pipeline.clickhouse_tables import ClickHouseTables
-from results.pipeline.comparison import Cell, Difference
-from results.pipeline.mending import RepairReport
 from results.pipeline.mirror import DjangoTables
+from results.pipeline.verify.comparison import Cell, Difference
+from results.pipeline.verify.mending import RepairReport
 from results.stores import duck
 from results.stores.schema import TABLES
 from tests.results.pipeline.damage import Book

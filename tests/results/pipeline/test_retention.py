@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from paperdesk.archive.hold import held
 from results.models import TradeReconciliation, TradeResult
-from results.pipeline.check import check_invariants
 from results.pipeline.clickhouse_tables import ClickHouseTables
-from results.pipeline.confirmed import ConfirmedRows
+from results.pipeline.invariants.check import check_invariants
+from results.pipeline.keep.confirmed import ConfirmedRows
+from results.pipeline.keep.retention import Limits, Retained, Retention
+from results.pipeline.keep.window import Window
 from results.pipeline.mirror import DjangoTables
-from results.pipeline.retention import Limits, Retained, Retention
-from results.pipeline.window import Window
 from results.stores.failures import ClickHouseAway
 from tests.results.pipeline.foreign import DOCUMENTS, RESULT_ID, RESULT_KEY, Program, settle, versions
 from tests.results.pipeline.made import Side

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from paperdesk.embedded.ports import free_port
 from results.domain.tolerances import Tolerances
 from results.models import DeadLetter, DeadLetterState, FollowerWatermark
+from results.pipeline.foreign.sweep import wanted_by
 from results.pipeline.newest import newest_rows
-from results.pipeline.reconcile import Reconciler
-from results.pipeline.sweep import wanted_by
+from results.pipeline.reconcile.reconciler import Reconciler
 from results.pipeline.sync import Sync
 from results.stores import duck
 from results.stores.gate import Gate

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from results.domain.outcomes import ResultState, TradeResult
 from results.domain.tolerances import Tolerances
+from results.pipeline.foreign.sweep import wanted_by
 from results.pipeline.intake import Intake
 from results.pipeline.newest import newest_rows
-from results.pipeline.reconcile import Reconciler
-from results.pipeline.sweep import wanted_by
+from results.pipeline.reconcile.reconciler import Reconciler
 from results.pipeline.sync import Sync
 from results.stores import duck
 from results.stores.gate import Gate

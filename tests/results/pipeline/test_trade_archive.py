@@ -10,12 +10,12 @@ import pytest
 
 from paperdesk.archive.hold import held
 from results.models import TradeReconciliation
-from results.pipeline.check import check_invariants
 from results.pipeline.clickhouse_tables import ClickHouseTables
-from results.pipeline.confirmed import ConfirmedRows
 from results.pipeline.durable_rows import DurableRows
+from results.pipeline.invariants.check import check_invariants
+from results.pipeline.keep.confirmed import ConfirmedRows
+from results.pipeline.keep.trade_archive import MOVED, TradeArchive
 from results.pipeline.mirror import DjangoTables
-from results.pipeline.trade_archive import MOVED, TradeArchive
 from tests.results.pipeline.foreign import settle
 from tests.results.pipeline.made import Side
 from tests.results.pipeline.made_trades import Portfolio

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from results.models import TradeResult
-from results.pipeline.comparison import Kind
+from results.pipeline.verify.comparison import Kind
 from results.stores.clickhouse import ClickHouse
 from results.stores.failures import ClickHouseAway
 from tests.results.pipeline.damage import Book

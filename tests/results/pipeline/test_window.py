@@ -11,11 +11,11 @@ from django.test import Client
 
 from paperdesk.mirror import window_began
 from results.models import FollowerWatermark, TradeResult
-from results.pipeline import window as window_module
 from results.pipeline.clickhouse_tables import ClickHouseTables
-from results.pipeline.comparison import Kind
+from results.pipeline.keep import window as window_module
+from results.pipeline.keep.window import Window
 from results.pipeline.mirror import model_of
-from results.pipeline.window import Window
+from results.pipeline.verify.comparison import Kind
 from results.stores.failures import ClickHouseAway
 from results.stores.schema import TABLES
 from tests.results.pipeline.made import Side

@@ -17,7 +17,7 @@ from redis import Redis
 
 from paperdesk.embedded.tied import tied
 from paperdesk.environment import BASE_DIR
-from results.pipeline.check import check_invariants
+from results.pipeline.invariants.check import check_invariants
 from results.stores.gate import Gate
 from tests.trading.engine.test_runner import wait_until
 from trading import wiring

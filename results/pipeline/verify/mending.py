@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from results.pipeline.repair import Mended, Repairer
-from results.pipeline.verify import Verifier, VerifyReport
+from results.pipeline.verify.repair import Mended, Repairer
+from results.pipeline.verify.verifier import Verifier, VerifyReport
 
 DIFFERENCES_MAX = 100_000  # that are mended in one round; with their keys and sentences some 70 MB
 ROUNDS_MAX = 100

@@ -14,9 +14,9 @@ from redis import Redis
 
 from results.domain.readable import readable
 from results.pipeline.canonical_rows import Row
-from results.pipeline.invariants import Violation
-from results.pipeline.invariants_fills import Fills
-from results.pipeline.reconcile import candidates_of
+from results.pipeline.invariants.fills import Fills
+from results.pipeline.invariants.portfolios import Violation
+from results.pipeline.reconcile.reconciler import candidates_of
 from results.pipeline.stream import START, OutboxStream, StreamEntry, order_of
 from results.stores.schema import TABLES
 from trading.stores import keys

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from redis import Redis
 
-from results.pipeline.comparison import Difference
-from results.pipeline.detail import detailed
-from results.pipeline.fingerprints import Fingerprint
-from results.pipeline.hot_rows import HotRows
-from results.pipeline.look import Keeper, Look, PartLook
 from results.pipeline.report import FollowerState, published
-from results.pipeline.verify_sources import Part
+from results.pipeline.verify.comparison import Difference
+from results.pipeline.verify.detail import detailed
+from results.pipeline.verify.fingerprints import Fingerprint
+from results.pipeline.verify.hot_rows import HotRows
+from results.pipeline.verify.look import Keeper, Look, PartLook
+from results.pipeline.verify.sources import Part
 from results.stores import duck
 from results.stores.gate import Gate
 from results.stores.schema import TABLES, Table

@@ -21,8 +21,8 @@ from results.domain.canonical import HASH_COLUMN, row_hash
 from results.pipeline.batches import in_batches
 from results.pipeline.canonical_rows import Row
 from results.pipeline.entries import fault_of
-from results.pipeline.fingerprints import RowMark
-from results.pipeline.verify_sources import Marks, Part
+from results.pipeline.verify.fingerprints import RowMark
+from results.pipeline.verify.sources import Marks, Part
 from results.stores.schema import TABLES, Table
 from trading.domain.trades import Trade
 from trading.stores import keys

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
-from results.pipeline.portfolio_view import PortfolioView
+from results.pipeline.invariants.view import PortfolioView
 from trading.domain.metrics import PortfolioMetrics, portfolio_metrics
 from trading.domain.pnl import residual_tolerance, terms_of
 from trading.domain.portfolio import CLOSED_TRADES_KEPT_MAX, PortfolioState

@@ -27,8 +27,8 @@ from results.domain.units import day_of
 from results.pipeline.durable_rows import DurableRows, entered
 from results.pipeline.entries import RECONCILIATION as LETTER
 from results.pipeline.entries import DeadLetter, DeadLetterBox
-from results.pipeline.facts import Outcomes, facts_of, facts_of_archived, outcomes_of_orders
-from results.pipeline.reconciled import BREAK, RECONCILIATION, Reconciled, last_reconciled
+from results.pipeline.reconcile.facts import Outcomes, facts_of, facts_of_archived, outcomes_of_orders
+from results.pipeline.reconcile.reconciled import BREAK, RECONCILIATION, Reconciled, last_reconciled
 from results.pipeline.stream import START, OutboxStream, StreamEntry, StreamState, order_of
 from results.stores.gate import Gate
 from results.stores.schema import TABLES

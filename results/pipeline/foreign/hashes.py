@@ -13,9 +13,9 @@ import msgspec
 
 from results.domain.canonical import HASH_COLUMN, sealed
 from results.domain.outcomes import InvalidResultTransition, ResultState, require_move
+from results.pipeline.foreign.verdicts import FOREIGN_VERSION_MAX, Row, accepted, aside, known, ours
 from results.pipeline.limits import misfit
 from results.pipeline.newest import Newest
-from results.pipeline.verdicts import FOREIGN_VERSION_MAX, Row, accepted, aside, known, ours
 from results.stores.schema import TABLES, Table
 from trading.stores import keys
 from trading.stores.errors import WireError
@@ -50,7 +50,7 @@ class HashCase(msgspec.Struct, frozen=True):
         return ((self.table.name, self.row_id),)
 
     def verdict(self, newest: Newest) -> tuple[Verdict, Row | None] | None:
-        """See `results.pipeline.verdicts.Case`."""
+        """See `results.pipeline.foreign.verdicts.Case`."""
         table, found = self.table, self.found
         before = newest.get(table.name, {}).get(self.row_id)
         merges = before is not None and not self.is_stamped

@@ -12,13 +12,13 @@ from redis import Redis
 from results.domain.outcomes import ResultState, result_id_of
 from results.pipeline.batches import in_batches
 from results.pipeline.durable_rows import BY_TRADE, DurableRows, entered
-from results.pipeline.facts import outcomes_of
-from results.pipeline.hot_rows import HASH_PATTERNS, KEYS_PER_READ, RECONCILIATION, scanned
-from results.pipeline.invariants import Violation
-from results.pipeline.invariants_fills import Fills, fill_violations
+from results.pipeline.invariants.fills import Fills, fill_violations
+from results.pipeline.invariants.portfolios import Violation
+from results.pipeline.invariants.stream_look import StreamLook, integer_of
+from results.pipeline.invariants.view import PortfolioView
 from results.pipeline.loss import Losses
-from results.pipeline.portfolio_view import PortfolioView
-from results.pipeline.stream_look import StreamLook, integer_of
+from results.pipeline.reconcile.facts import outcomes_of
+from results.pipeline.verify.hot_rows import HASH_PATTERNS, KEYS_PER_READ, RECONCILIATION, scanned
 from results.stores.gate import Gate
 from trading.domain.trades import Trade
 from trading.stores import keys

@@ -20,7 +20,9 @@ from django.db.models import Count
 from results.domain.canonical import HASH_COLUMN
 from results.pipeline.batches import in_batches
 from results.pipeline.canonical_rows import Row, rows_of_arrow
-from results.pipeline.fingerprints import (
+from results.pipeline.mirror import model_of
+from results.pipeline.newest import newest_rows
+from results.pipeline.verify.fingerprints import (
     Fingerprint,
     RowMark,
     canonical_row,
@@ -28,8 +30,6 @@ from results.pipeline.fingerprints import (
     fingerprint_of_sums,
     marked,
 )
-from results.pipeline.mirror import model_of
-from results.pipeline.newest import newest_rows
 from results.stores.clickhouse import KEYS_PER_QUESTION, ClickHouse
 from results.stores.schema import Table, quoted
 

@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from redis import Redis
 
-from results.pipeline.foreign_capital import Capital
-from results.pipeline.foreign_hashes import RECONCILIATION, judged_hash
-from results.pipeline.foreign_trades import judged_leg_out, judged_trade
+from results.pipeline.foreign.capital import Capital
+from results.pipeline.foreign.hashes import RECONCILIATION, judged_hash
+from results.pipeline.foreign.trades import judged_leg_out, judged_trade
+from results.pipeline.foreign.verdicts import Case, aside
 from results.pipeline.newest import Newest
-from results.pipeline.verdicts import Case, aside
 from trading.domain.units import MICROSECONDS
 from trading.stores.rows import PAPER_TRADE, RESULT_METRICS, TRADE_RESULT
 from trading.stores.sweep_store import ACCEPT, ELEMENT, HASH, OPEN, WRONG, Counts, Found, SweepStore, Verdict

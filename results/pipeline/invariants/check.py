@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 from redis import Redis
 
-from results.pipeline.hot_rows import portfolio_prefixes
-from results.pipeline.invariants import Violation, violations_of
-from results.pipeline.invariants_fills import LOST_HISTORY
-from results.pipeline.invariants_results import result_violations
-from results.pipeline.portfolio_view import view_of
-from results.pipeline.stream_look import StreamLook
+from results.pipeline.invariants.fills import LOST_HISTORY
+from results.pipeline.invariants.portfolios import Violation, violations_of
+from results.pipeline.invariants.results import result_violations
+from results.pipeline.invariants.stream_look import StreamLook
+from results.pipeline.invariants.view import view_of
+from results.pipeline.verify.hot_rows import portfolio_prefixes
 from results.stores.gate import Gate
 from trading.stores.keys import PortfolioKeys
 

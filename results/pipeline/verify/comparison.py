@@ -14,7 +14,7 @@ import msgspec
 
 from results.domain.canonical import canonical_text
 from results.pipeline.canonical_rows import Row
-from results.pipeline.fingerprints import RowMark
+from results.pipeline.verify.fingerprints import RowMark
 from results.stores.schema import Table
 
 LOG = "duckdb"

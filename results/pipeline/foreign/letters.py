@@ -19,7 +19,7 @@ from results.domain.readable import readable
 from results.domain.units import datetime_of
 from results.models import DeadLetter, DeadLetterState, FollowerWatermark
 from results.pipeline.entries import ENTRY, RECONCILIATION, fault_of
-from results.pipeline.reconcile import Reconciler
+from results.pipeline.reconcile.reconciler import Reconciler
 from results.pipeline.stream import START, StreamEntry, order_of
 from results.stores.schema import TABLES
 from trading.stores import keys

@@ -12,9 +12,9 @@ from typing import cast
 import msgspec
 from redis import Redis
 
-from results.pipeline.audit import AuditPass
 from results.pipeline.report import FollowerState
-from results.pipeline.verify import DIFFER, VerifyReport
+from results.pipeline.verify.audit import AuditPass
+from results.pipeline.verify.verifier import DIFFER, VerifyReport
 from trading.stores import keys
 
 VERIFIED, AUDITED = "verify", "audit"

@@ -19,12 +19,12 @@ from redis import Redis
 
 from results.pipeline.batches import in_batches
 from results.pipeline.canonical_rows import Row
-from results.pipeline.comparison import LOG, Difference, Kind
-from results.pipeline.detail import Copies, copies_of, is_sound
-from results.pipeline.hot_rows import HASH_KEYS, hashes_of
-from results.pipeline.hot_rows import NAME as REDIS
-from results.pipeline.look import Keeper
-from results.pipeline.verify_sources import ClickHouseRows, DjangoRows
+from results.pipeline.verify.comparison import LOG, Difference, Kind
+from results.pipeline.verify.detail import Copies, copies_of, is_sound
+from results.pipeline.verify.hot_rows import HASH_KEYS, hashes_of
+from results.pipeline.verify.hot_rows import NAME as REDIS
+from results.pipeline.verify.look import Keeper
+from results.pipeline.verify.sources import ClickHouseRows, DjangoRows
 from results.stores import duck
 from results.stores.gate import Gate
 from results.stores.schema import TABLES, Table

@@ -19,8 +19,8 @@ from results.domain.outcomes import TradeResult, result_id_of
 from results.domain.units import ZERO, round12
 from results.pipeline.canonical_rows import Row
 from results.pipeline.durable_rows import DurableRows, entered
-from results.pipeline.facts import Outcomes
-from results.pipeline.invariants import Violation, shown
+from results.pipeline.invariants.portfolios import Violation, shown
+from results.pipeline.reconcile.facts import Outcomes
 from trading.domain.orders import Order
 from trading.domain.trades import Trade
 from trading.stores import keys

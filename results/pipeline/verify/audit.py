@@ -19,9 +19,9 @@ import msgspec
 from redis import Redis
 
 from results.domain.units import day_of
-from results.pipeline.hot_audit import HotAudit, HotLook
-from results.pipeline.verify import Verifier, VerifyReport
-from results.pipeline.verify_sources import Part
+from results.pipeline.verify.hot_audit import HotAudit, HotLook
+from results.pipeline.verify.sources import Part
+from results.pipeline.verify.verifier import Verifier, VerifyReport
 from results.stores.schema import TABLES
 from trading.stores import keys
 

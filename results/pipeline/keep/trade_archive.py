@@ -17,10 +17,10 @@ import msgspec
 from redis import Redis
 
 from results.domain.canonical import HASH_COLUMN, row_hash
-from results.pipeline.confirmed import Confirmed, ConfirmedRows
 from results.pipeline.durable_rows import BY_TRADE, DurableRows, entered
-from results.pipeline.hot_rows import portfolio_prefixes
-from results.pipeline.reconciled import RECONCILIATION
+from results.pipeline.keep.confirmed import Confirmed, ConfirmedRows
+from results.pipeline.reconcile.reconciled import RECONCILIATION
+from results.pipeline.verify.hot_rows import portfolio_prefixes
 from results.stores.schema import TABLES
 from trading.domain.trades import Trade
 from trading.domain.units import day_of

@@ -20,14 +20,14 @@ from redis import Redis
 
 from paperdesk.mirror import window_began
 from results.domain.readable import readable
-from results.pipeline.comparison import LOG, Comparison, Difference, Subject, compare, compare_hot, corrupt
-from results.pipeline.fingerprints import Fingerprint, fingerprint_of
 from results.pipeline.follower import Follower
-from results.pipeline.hot_rows import NAME as REDIS
-from results.pipeline.hot_rows import HotRows
 from results.pipeline.relay import unrelayed
 from results.pipeline.stream import BATCH_ENTRIES, COUNTED_MAX, START, OutboxStream
-from results.pipeline.verify_sources import DjangoRows, DuckRows, Marks, Part, Source, marks_of_log, parts_of
+from results.pipeline.verify.comparison import LOG, Comparison, Difference, Subject, compare, compare_hot, corrupt
+from results.pipeline.verify.fingerprints import Fingerprint, fingerprint_of
+from results.pipeline.verify.hot_rows import NAME as REDIS
+from results.pipeline.verify.hot_rows import HotRows
+from results.pipeline.verify.sources import DjangoRows, DuckRows, Marks, Part, Source, marks_of_log, parts_of
 from results.stores import duck
 from results.stores.gate import Gate
 from results.stores.marks import Mark

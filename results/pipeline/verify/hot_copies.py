@@ -10,7 +10,7 @@ from redis import Redis
 
 from results.domain.canonical import HASH_COLUMN, sealed
 from results.pipeline.canonical_rows import Row
-from results.pipeline.hot_rows import HASH_KEYS, hashes_of, portfolio_prefixes, stream_rows
+from results.pipeline.verify.hot_rows import HASH_KEYS, hashes_of, portfolio_prefixes, stream_rows
 from results.stores.schema import Table
 from trading.stores import keys
 from trading.stores.errors import WireError

@@ -12,12 +12,12 @@ import duckdb
 import msgspec
 from redis import Redis
 
-from results.pipeline.comparison import Difference, Subject, compare_hot
-from results.pipeline.fingerprints import RowMark
-from results.pipeline.hot_rows import NAME, HotSlice, hot_slices
-from results.pipeline.look import keys_behind
 from results.pipeline.newest import newest_rows
 from results.pipeline.stream import START, OutboxStream
+from results.pipeline.verify.comparison import Difference, Subject, compare_hot
+from results.pipeline.verify.fingerprints import RowMark
+from results.pipeline.verify.hot_rows import NAME, HotSlice, hot_slices
+from results.pipeline.verify.look import keys_behind
 from results.stores import duck
 from results.stores.gate import Gate
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 from redis import Redis
 
-from results.pipeline.hot_rows import KEYS_PER_READ, scanned
+from results.pipeline.verify.hot_rows import KEYS_PER_READ, scanned
 from trading.domain.metrics import PortfolioMetrics
 from trading.domain.portfolio import PortfolioState
 from trading.domain.trades import LegOut, Trade

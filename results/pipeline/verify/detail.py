@@ -9,11 +9,11 @@ from redis import Redis
 
 from results.domain.canonical import HASH_COLUMN, row_hash
 from results.pipeline.canonical_rows import Row
-from results.pipeline.comparison import LOG, Cell, Difference, Kind, cells_of
-from results.pipeline.hot_copies import hot_copies
-from results.pipeline.hot_rows import NAME as REDIS
-from results.pipeline.look import Keeper
-from results.pipeline.verify_sources import DuckRows
+from results.pipeline.verify.comparison import LOG, Cell, Difference, Kind, cells_of
+from results.pipeline.verify.hot_copies import hot_copies
+from results.pipeline.verify.hot_rows import NAME as REDIS
+from results.pipeline.verify.look import Keeper
+from results.pipeline.verify.sources import DuckRows
 from results.stores.gate import Gate
 from results.stores.schema import TABLES, Table
 

@@ -11,10 +11,10 @@ from msgspec import UnsetType
 
 from results.domain.canonical import HASH_COLUMN, sealed
 from results.domain.errors import PaperDeskError
-from results.pipeline.foreign_hashes import is_uuid
+from results.pipeline.foreign.hashes import is_uuid
+from results.pipeline.foreign.verdicts import Row, accepted, aside, known, ours
 from results.pipeline.limits import misfit
 from results.pipeline.newest import Newest
-from results.pipeline.verdicts import Row, accepted, aside, known, ours
 from results.stores.schema import TABLES
 from trading.domain.trades import LegOut, Trade, TradeStatus
 from trading.domain.units import day_of
@@ -44,7 +44,7 @@ class TradeCase(msgspec.Struct, frozen=True):
         return ((PAPER_TRADE, self.trade.id),)
 
     def verdict(self, newest: Newest) -> tuple[Verdict, Row | None]:
-        """See `results.pipeline.verdicts.Case`."""
+        """See `results.pipeline.foreign.verdicts.Case`."""
         before = newest.get(PAPER_TRADE, {}).get(self.trade.id)
         refusal = None if before is None else _trade_refusal(self.trade, before)
         try:
@@ -76,7 +76,7 @@ class LegOutCase(msgspec.Struct, frozen=True):
         return ((LEG_OUT_EVENT, self.trade_id), (PAPER_TRADE, self.trade_id))
 
     def verdict(self, newest: Newest) -> tuple[Verdict, Row | None]:
-        """See `results.pipeline.verdicts.Case`."""
+        """See `results.pipeline.foreign.verdicts.Case`."""
         before = newest.get(LEG_OUT_EVENT, {}).get(self.trade_id)
         trade = newest.get(PAPER_TRADE, {}).get(self.trade_id)
         if any(row is not None and row["origin"] != FOREIGN for row in (before, trade)):

@@ -19,9 +19,9 @@ import msgspec
 from redis import Redis
 
 from results.domain.canonical import HASH_COLUMN
-from results.pipeline.confirmed import Confirmed, ConfirmedRows
-from results.pipeline.foreign_hashes import KEY_OF, is_uuid
-from results.pipeline.reconcile import BREAKS_FIELD
+from results.pipeline.foreign.hashes import KEY_OF, is_uuid
+from results.pipeline.keep.confirmed import Confirmed, ConfirmedRows
+from results.pipeline.reconcile.reconciler import BREAKS_FIELD
 from results.stores.schema import TABLES, Table
 from trading.domain.units import MICROSECONDS
 from trading.stores import keys

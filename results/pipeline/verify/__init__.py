@@ -1,0 +1,1 @@
+"""Whether all stores hold the same rows, which differ, and how they are mended."""
