@@ -114,6 +114,8 @@ class PortfolioStore:
         return self._run(build)
 
     def _lifted(self, transition: Transition) -> Transition:
+        if not transition.trades:
+            return transition
         return msgspec.structs.replace(transition, trades=tuple(map(self._lifted_trade, transition.trades)))
 
     def _lifted_trade(self, trade: Trade) -> Trade:

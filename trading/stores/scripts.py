@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 from redis import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 FOLDER = Path(__file__).parent / "lua"
 ALL_TEXT = frozenset({str})
@@ -38,10 +38,31 @@ class Script:
     def __call__(self, keys: list[str], arguments: list[Any]) -> Any:
         call = ("EVALSHA", self._digest, len(keys), *keys, *arguments)
         try:
-            return self._client.execute_command(*call)
+            return _answer(self._client, call)
         except NoScriptError:
             self._client.script_load(self._text)
-            return self._client.execute_command(*call)
+            return _answer(self._client, call)
+
+
+def _answer(client: Redis, call: tuple[Any, ...]) -> Any:
+    """The answer to a call. A client that keeps one connection is asked over it, with its retries: what redis-py does
+    besides for any command takes about as long as sealing a row."""
+    connection: Any = client.connection
+    if connection is None:
+        return client.execute_command(*call)
+
+    def ask() -> Any:
+        connection.send_command(*call)
+        return connection.read_response()
+
+    with client.single_connection_lock:
+        try:
+            return connection.retry.call_with_retry(ask, lambda _error: connection.disconnect())
+        except ResponseError:
+            raise
+        except BaseException:  # an answer may still come, and the next call must not take it for its own
+            connection.disconnect()
+            raise
 
 
 def flat(fields: Mapping[Any, Any]) -> list[Any]:

@@ -47,12 +47,7 @@ local function hash_equals(key, first, last)
   return true
 end
 
--- `types` learns what is at a key that was found as expected.
-local function holds(key, kind, first, last, types)
-  if kind == 'absent' or (kind == 'hash' and last < first) then
-    types[key] = 'none'
-    return redis.call('EXISTS', key) == 0
-  end
+local function holds(key, kind, first, last)
   if kind == 'hash' then return hash_equals(key, first, last) end
   if kind == 'field' then
     return type_of(key) == 'hash' and redis.call('HGET', key, given[first]) == given[first + 1]
@@ -61,8 +56,8 @@ local function holds(key, kind, first, last, types)
 end
 
 -- Returns why Redis would reject the write, or nil. `types` tells what earlier writes of the step leave behind.
-local function objection(write, types)
-  local key, command, count = write.key, write.command, write.last - write.first + 1
+local function objection(key, command, first, last, types)
+  local count = last - first + 1
   if command == 'DEL' then
     types[key] = 'none'
     return count > 0 and 'DEL takes no arguments' or nil
@@ -76,7 +71,7 @@ local function objection(write, types)
   if pairs_of and count % 2 ~= 0 then return command .. ' with an odd number of arguments' end
   if command == 'SET' and count ~= 1 then return 'SET with ' .. count .. ' arguments' end
   if command == 'ZADD' then
-    for i = write.first, write.last, 2 do
+    for i = first, last, 2 do
       if not string.match(given[i], '^-?%d+$') then return 'ZADD with the score ' .. given[i] end
     end
   end
@@ -98,30 +93,42 @@ if answered then
   return reply
 end
 
-local types = {}
+local types, absent = {}, {} -- what is at a key, as far as it is known
 for _ = 1, take() do
   local key, kind = KEYS[take()], take()
   local first, last = take_many()
-  if not holds(key, kind, first, last, types) then return {'conflict', key} end
+  if kind == 'absent' or (kind == 'hash' and last < first) then
+    types[key] = 'none'
+    absent[#absent + 1] = key
+  elseif not holds(key, kind, first, last) then
+    return {'conflict', key}
+  end
+end
+if #absent > 0 and (#absent > ARGUMENTS_MAX or redis.call('EXISTS', unpack(absent)) > 0) then
+  for _, key in ipairs(absent) do
+    if redis.call('EXISTS', key) == 1 then return {'conflict', key} end
+  end
 end
 
-local writes = {}
 local count = take()
 if count > ARGUMENTS_MAX then return {'refused', KEYS[1], count .. ' writes in one step'} end
-for i = 1, count do
-  local write = {key = KEYS[take()], command = take()}
-  write.first, write.last = take_many()
-  writes[i] = write
-  local reason = objection(write, types)
-  if reason then return {'refused', write.key, reason} end
+local before_writes = position
+for _ = 1, count do
+  local key, command = KEYS[take()], take()
+  local first, last = take_many()
+  local reason = objection(key, command, first, last, types)
+  if reason then return {'refused', key, reason} end
 end
 
+position = before_writes
 local ids = {}
-for _, write in ipairs(writes) do
-  if write.command == 'XADD' then
-    ids[#ids + 1] = redis.call('XADD', write.key, '*', unpack(given, write.first, write.last))
+for _ = 1, count do
+  local key, command = KEYS[take()], take()
+  local first, last = take_many()
+  if command == 'XADD' then
+    ids[#ids + 1] = redis.call('XADD', key, '*', unpack(given, first, last))
   else
-    redis.call(write.command, write.key, unpack(given, write.first, write.last))
+    redis.call(command, key, unpack(given, first, last))
   end
 end
 redis.call('SET', KEYS[1], table.concat(ids, ' '), 'PX', lifetime_ms)
