@@ -73,16 +73,13 @@ def store_of(client: Redis, prefix: str, writer: Writer) -> PortfolioStore:
 
 def commands_of(step: Step) -> Iterator[Command]:
     """The writes of a step in the documents' order: a leg-out is pushed before the trade is set."""
-    key_names, packed = step.wire()
-    arguments = msgspec.msgpack.decode(packed[0])
-    position = 4
-    for _ in range(arguments[3]):  # expectations: key, kind, count, values
-        position += 3 + arguments[position + 2]
-    commands, position = [], position + 1
-    for _ in range(step.write_count):
-        index, name, count = arguments[position : position + 3]
-        commands.append(Command(name, key_names[index - 1], arguments[position + 3 : position + 3 + count]))
-        position += 3 + count
+    key_names, (whole, *packed) = step.wire()
+    told = msgspec.msgpack.decode(whole)
+    writes = told[len(told) - 3 * step.write_count :]  # key, command, count
+    commands = []
+    for index, name, count, each in zip(writes[::3], writes[1::3], writes[2::3], packed, strict=True):
+        arguments = msgspec.msgpack.decode(b"\xdd" + count.to_bytes(4, "big") + each)
+        commands.append(Command(name, key_names[index - 1], arguments))
     yield from sorted(commands, key=lambda command: command.name != "LPUSH")
 
 

@@ -40,6 +40,7 @@ class Step:
         self._expectations: list[Any] = []
         self._expectation_count = 0
         self._writes: list[Any] = []
+        self._arguments: list[bytes] = []
         self.write_count = 0
 
     def under(self, lease_key: str, token: int) -> Self:
@@ -104,8 +105,8 @@ class Step:
         return self.xadd(keys.OUTBOX, entry)
 
     def wire(self) -> tuple[list[str], list[bytes]]:
-        """Keys and arguments as `lua/step.lua` takes them: one argument, since a step may have thousands of strings,
-        which cost both sides less in one piece."""
+        """Keys and arguments as `lua/step.lua` takes them: one for the whole and one for each write, since a step may
+        have thousands of strings, which cost both sides less in one piece."""
         told = [
             OPERATION_LIFETIME_MS,
             *self._lease,
@@ -114,7 +115,7 @@ class Step:
             self.write_count,
             *self._writes,
         ]
-        return list(self._keys), [msgspec.msgpack.encode(told)]
+        return list(self._keys), [msgspec.msgpack.encode(told), *self._arguments]
 
     def _index(self, key: str) -> int:
         return self._keys.setdefault(key, len(self._keys) + 1)
@@ -126,7 +127,8 @@ class Step:
 
     def _write(self, key: str, command: str, arguments: Iterable[Any]) -> Self:
         given = texts(arguments)
-        self._writes += [self._index(key), command, len(given), *given]
+        self._writes += [self._index(key), command, len(given)]
+        self._arguments.append(_one_after_the_other(given))
         self.write_count += 1
         return self
 
@@ -169,3 +171,9 @@ def _refusal(verdict: str, rest: list[str], step: Step) -> StoreError:
         holder = f"is held by {rest[0]}" if rest[0] else "has expired"
         return LeaseLost(f"step {step.operation_id} was not written: its lease {holder}")
     return StepRefused(f"step {step.operation_id} was not written: {rest[1]} at {rest[0]}")
+
+
+def _one_after_the_other(given: list[Any]) -> bytes:
+    """MessagePack of the values without that of a list around them, of which the length takes 1, 3 or 5 bytes."""
+    count = len(given)
+    return msgspec.msgpack.encode(given)[1 if count < 16 else 3 if count < 65_536 else 5 :]

@@ -116,12 +116,13 @@ def lose_replies(proxy: Proxy, count: int) -> None:
     proxy.follow(Listed({number: Fault(Kind.LOSE_REPLY) for number in range(1, count + 1)}))
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["pool", "kept connection"])
 @pytest.mark.parametrize("lost", [1, 2, 5])
 def test_a_step_whose_answer_was_lost_is_sent_again_and_written_once(
-    lost: int, proxy: Proxy, redis_client: Any
+    lost: int, kept: bool, proxy: Proxy, redis_client: Any
 ) -> None:
     client = Redis(port=proxy.port, retry=Retry(NoBackoff(), 0))
-    runner = StepRunner(client)
+    runner = StepRunner(client.client() if kept else client)
     runner.run(Step("warm").set("s", "1"))  # the script is known and the connection open
     lose_replies(proxy, lost)
     ids = runner.run(Step("a").expect("s", "1").set("s", "2").lpush("list", "x").emit(ENTRY))
@@ -196,7 +197,9 @@ def test_only_the_holder_of_the_lease_writes(runner: StepRunner, redis_client: A
     assert redis_client.get("s") == b"mine"
 
 
-def test_a_redis_that_forgot_the_script_is_sent_it_again(runner: StepRunner, redis_client: Any) -> None:
+@pytest.mark.parametrize("kept", [False, True], ids=["pool", "kept connection"])
+def test_a_redis_that_forgot_the_script_is_sent_it_again(kept: bool, redis_client: Any) -> None:
+    runner = StepRunner(redis_client.client() if kept else redis_client)
     runner.run(Step("a").set("s", "1"))
     redis_client.script_flush()
     runner.run(Step("b").set("s", "2"))

@@ -2,13 +2,15 @@
 -- does not undo the writes before it: nothing is written unless every write will succeed.
 --
 -- KEYS  [1] the operation's answer, [2..] every other key of the step, each once
--- ARGV  one MessagePack list, of which nothing but strings is written:
+-- ARGV  [1] a MessagePack list:
 --       operation lifetime in ms
 --       index in KEYS of the lease (0: none), its token
 --       number of expectations, then each: key index, kind, number of values, values...
 --           kind "string": one value, the raw string; "absent": no value; "hash": field, value, ... all of the hash;
 --           "field": field, value, of a hash that may have others
---       number of writes, then each: key index, command, number of arguments, arguments...
+--       number of writes, then each: key index, command, number of arguments
+--       [2..] of each write its arguments, MessagePack strings one after the other, which become those of the command
+--       without a table between
 -- RETURN {"ok", stream id of each XADD...}     everything was written
 --        {"repeated", stream ids...}           this operation was applied before; nothing was written now
 --        {"lease", owner or ""}                the lease is not the caller's; nothing was written
@@ -56,8 +58,7 @@ local function holds(key, kind, first, last)
 end
 
 -- Returns why Redis would reject the write, or nil. `types` tells what earlier writes of the step leave behind.
-local function objection(key, command, first, last, types)
-  local count = last - first + 1
+local function objection(key, command, count, arguments, types)
   if command == 'DEL' then
     types[key] = 'none'
     return count > 0 and 'DEL takes no arguments' or nil
@@ -71,8 +72,9 @@ local function objection(key, command, first, last, types)
   if pairs_of and count % 2 ~= 0 then return command .. ' with an odd number of arguments' end
   if command == 'SET' and count ~= 1 then return 'SET with ' .. count .. ' arguments' end
   if command == 'ZADD' then
-    for i = first, last, 2 do
-      if not string.match(given[i], '^-?%d+$') then return 'ZADD with the score ' .. given[i] end
+    local told = {cmsgpack.unpack(arguments)}
+    for i = 1, count, 2 do
+      if not string.match(told[i], '^-?%d+$') then return 'ZADD with the score ' .. told[i] end
     end
   end
   if command ~= 'SREM' and command ~= 'ZREM' and command ~= 'HDEL' then types[key] = wanted end
@@ -85,50 +87,55 @@ if lease_index > 0 then
   if held[1] ~= token then return {'lease', held[2] or ''} end
 end
 
--- After the lease: an engine that was paused past it must not take another engine's step for its own.
-local answered = redis.call('GET', KEYS[1])
-if answered then
-  local reply = {'repeated'}
-  for id in string.gmatch(answered, '%S+') do reply[#reply + 1] = id end
-  return reply
-end
-
-local types, absent = {}, {} -- what is at a key, as far as it is known
+local types = {} -- what is at a key, as far as it is known
+local absent, others = {KEYS[1]}, {}
 for _ = 1, take() do
   local key, kind = KEYS[take()], take()
   local first, last = take_many()
   if kind == 'absent' or (kind == 'hash' and last < first) then
     types[key] = 'none'
     absent[#absent + 1] = key
-  elseif not holds(key, kind, first, last) then
-    return {'conflict', key}
+  else
+    others[#others + 1] = {key, kind, first, last}
   end
 end
-if #absent > 0 and (#absent > ARGUMENTS_MAX or redis.call('EXISTS', unpack(absent)) > 0) then
-  for _, key in ipairs(absent) do
-    if redis.call('EXISTS', key) == 1 then return {'conflict', key} end
+
+-- One call for the operation's answer and whatever must not be there: mostly there is nothing.
+if #absent > ARGUMENTS_MAX or redis.call('EXISTS', unpack(absent)) > 0 then
+  -- After the lease: an engine that was paused past it must not take another engine's step for its own.
+  local answered = redis.call('GET', KEYS[1])
+  if answered then
+    local reply = {'repeated'}
+    for id in string.gmatch(answered, '%S+') do reply[#reply + 1] = id end
+    return reply
   end
+  for i = 2, #absent do
+    if redis.call('EXISTS', absent[i]) == 1 then return {'conflict', absent[i]} end
+  end
+end
+for _, other in ipairs(others) do
+  if not holds(unpack(other)) then return {'conflict', other[1]} end
 end
 
 local count = take()
 if count > ARGUMENTS_MAX then return {'refused', KEYS[1], count .. ' writes in one step'} end
 local before_writes = position
-for _ = 1, count do
-  local key, command = KEYS[take()], take()
-  local first, last = take_many()
-  local reason = objection(key, command, first, last, types)
+for i = 1, count do
+  local key, command, size = KEYS[take()], take(), take()
+  local reason = objection(key, command, size, ARGV[i + 1], types)
   if reason then return {'refused', key, reason} end
 end
 
 position = before_writes
 local ids = {}
-for _ = 1, count do
-  local key, command = KEYS[take()], take()
-  local first, last = take_many()
+for i = 1, count do
+  local key, command, size = KEYS[take()], take(), take()
   if command == 'XADD' then
-    ids[#ids + 1] = redis.call('XADD', key, '*', unpack(given, first, last))
+    ids[#ids + 1] = redis.call('XADD', key, '*', cmsgpack.unpack(ARGV[i + 1]))
+  elseif size == 0 then
+    redis.call(command, key)
   else
-    redis.call(command, key, unpack(given, first, last))
+    redis.call(command, key, cmsgpack.unpack(ARGV[i + 1]))
   end
 end
 redis.call('SET', KEYS[1], table.concat(ids, ' '), 'PX', lifetime_ms)
