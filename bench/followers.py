@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
+from clickhouse_connect.driver import Client
 from django.core.management import call_command
 from django.db import connection as database
 from django.db import transaction
@@ -57,7 +58,9 @@ def _clickhouse_rates(
 ) -> tuple[float, float]:
     store, other = _database(server), _database(server)
     follower = ClickHouseTables(lambda: store, lambda: gate)
-    rates = _rates(lambda: follow(follower, gate), lambda: _insert_arrow(other, blocks), bare_first)
+    client = connected(other.address)  # ours is connected too, by `migrate`
+    rates = _rates(lambda: follow(follower, gate), lambda: _insert_arrow(client, blocks), bare_first)
+    client.close_connections()
     for made in (store, other):
         drop_database(made)
     return rates
@@ -87,11 +90,9 @@ def _database(server: EmbeddedProcess) -> ClickHouse:
     return store
 
 
-def _insert_arrow(store: ClickHouse, blocks: dict[str, pyarrow.Table]) -> None:
-    client = connected(store.address)
+def _insert_arrow(client: Client, blocks: dict[str, pyarrow.Table]) -> None:
     for table in WRITTEN:
         client.insert_arrow(quoted(table.log_name), blocks[table.name])
-    client.close_connections()
 
 
 def run_django(turns: int) -> list[Ratio]:

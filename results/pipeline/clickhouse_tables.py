@@ -41,10 +41,12 @@ class ClickHouseTables:
         self._client = client
         self._gate = gate
         self._believed_at = NEVER
+        self._asked: tuple[float, list[Mark]] | None = None  # when, and the marks; for the slice that follows
 
     def marks(self) -> list[Mark]:
         """The marks that ClickHouse itself keeps. Raises ClickHouseAway, ClickHouseRefused."""
-        return self._client().marks()
+        self._asked = running_seconds(), self._client().marks()
+        return self._asked[1]
 
     def mend(self, error: Exception) -> bool:
         """Make the tables when the error says that there are none. Raises like `marks`, and DestructiveChange."""
@@ -61,24 +63,26 @@ class ClickHouseTables:
         try:
             if client.started_at >= self._believed_at:
                 self._check_marks(client)
-            sent = sum(client.insert(TABLES[name], rows) for name, rows in log.tables.items())
+            sent = client.insert(log.tables)
             client.confirm(log.mark, at_us)
         except StoreError:
             self._believed_at = NEVER
             raise
+        finally:
+            self._asked = None
         return sent
 
     def resend(self, table: Table, rows: pyarrow.Table) -> int:
         """Insert rows of the log once more, as a batch that no token remembers, and merge their partitions, so that of
         two copies of a version the later one is left. Raises like `write`."""
         client = self._client()
-        sent = client.insert(table, rows, f"resend {uuid.uuid4()}")
+        sent = client.insert({table.name: rows}, f"resend {uuid.uuid4()}")
         client.merge(table, {(day.year, day.month) for day in rows["day"].to_pylist()})
         return sent
 
     def _check_marks(self, client: ClickHouse) -> None:
         """Believe the marks from now on, or forget those ahead of the newest on whose rows are there."""
-        asked_at, marks = running_seconds(), client.marks()
+        asked_at, marks = self._asked or (running_seconds(), client.marks())
         place, step = 0, 1
         while place < len(marks) and self._is_lacking(client, marks[place]):
             place, step = place + step, step * 2
@@ -89,8 +93,7 @@ class ClickHouseTables:
         self._believed_at = asked_at
 
     def _is_lacking(self, client: ClickHouse, mark: Mark) -> bool:
-        last = self._last_rows(mark.seq)
-        return any(client.lacking(TABLES[name], rows) for name, rows in last.items())
+        return bool(client.lacking(self._last_rows(mark.seq)))
 
     def _last_rows(self, seq: int) -> dict[str, pyarrow.Table]:
         """Of each table the last rows of the log up to `seq`; none without a log."""

@@ -1,10 +1,11 @@
 """ClickHouse over HTTP, by clickhouse-connect only: a server, a cluster, or the embedded one, all the same.
 
-A batch of rows is frozen before it is sent: the same Arrow bytes, and their hash as its deduplication token, in every
-attempt. (One that grows before it is tried again is another batch: its rows may lie on disk twice until the next
-merge, and are seen once.) An INSERT counts as done when a question afterwards found every key of it at its version or
-a newer one, so correctness does not hang on what the server remembers of tokens. The follower's marks lie in the table
-`follower_mark` here, so that they are restored or lost together with the rows (see `marks`).
+A batch of rows is frozen before it is sent: the same Arrow bytes, and a hash of what makes its rows (their places in
+log and stream, and their own hashes) as its deduplication token, in every attempt. (One that grows before it is tried
+again is another batch: its rows may lie on disk twice until the next merge, and are seen once.)An INSERT counts as done
+when a question afterwards found every key of it at its version or a newer one, so correctness does not hang on what
+the server remembers of tokens. The follower's marks lie in the table `follower_mark` here, so that they are restored
+or lost together with the rows (see `marks`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from results.stores.clickhouse_ddl import MARKS_TABLE, local_name, on_cluster
 from results.stores.clickhouse_wire import UNKNOWN_DATABASE, address_of, connected, failure_of
 from results.stores.failures import ClickHouseRefused, RowsMissing
 from results.stores.marks import Mark
-from results.stores.schema import Table, arrow_schema, quoted
+from results.stores.schema import TABLES, Table, arrow_schema, quoted
 
 INSERT_SETTINGS: dict[str, Any] = {
     "async_insert": 0,
@@ -36,6 +37,10 @@ INSERT_SETTINGS: dict[str, Any] = {
 ROWS_PER_MARK = 100_000  # of each so many rows the last mark is kept, for a log that was restored
 MARKS_MAX = 1_000
 KEYS_PER_QUESTION = 2_000  # 80 kB of UUIDs; a statement has at most 256 kB
+IDENTITY = ["seq", "stream_id", "row_hash"]  # what makes a row of the log this one; 4 % of its bytes
+KEYS_BETWEEN = """SELECT '{table.name}', uniqExact("{table.key}") FROM "{table.log_name}"
+WHERE day >= {{min_day_{place}:Date32}} AND day <= {{max_day_{place}:Date32}}
+AND seq >= {{min_seq_{place}:Int64}} AND seq <= {{max_seq_{place}:Int64}}"""
 FORGET = f"""INSERT INTO {MARKS_TABLE} SELECT bucket, {{seq:Int64}}, {{mark:String}}, at + INTERVAL 1 MICROSECOND
 FROM {MARKS_TABLE} FINAL WHERE seq > {{seq:Int64}}"""
 
@@ -87,24 +92,22 @@ class ClickHouse:
             self.command(change.statement)
         return wanted.lines
 
-    def insert(self, table: Table, rows: pyarrow.Table, token: str = "") -> int:
-        """Insert rows of the log (`duck.read_between`) and return their number, once all of them were seen there.
+    def insert(self, batches: Mapping[str, pyarrow.Table], token: str = "") -> int:
+        """Insert rows of the log by table (`duck.read_between`) and return their number, once all were seen there.
 
-        `token` identifies the batch; empty takes the hash of its bytes. May be repeated at will. Raises RowsMissing
-        when the server acknowledged them and does not have them, ClickHouseAway, ClickHouseRefused.
+        `token` identifies the batches; empty takes a hash of each. May be repeated at will. Raises RowsMissing when
+        the server acknowledged them and does not have them, ClickHouseAway, ClickHouseRefused.
         """
-        if not rows.num_rows:
-            return 0
-        block = _arrow_stream(rows)
-        settings = {**INSERT_SETTINGS, "insert_deduplication_token": token or batch_token(block)}
-        self._insert_block(table, rows.column_names, block, settings)
-        if self._missing_keys(table, rows):
+        for name, rows in batches.items():
+            if rows.num_rows:
+                self._insert_block(name, rows, {"insert_deduplication_token": token or batch_token(rows)})
+        again = {name: batches[name] for name in self.lacking(batches)}
+        for name, rows in again.items():
             # The server remembers the token of rows that it no longer has (a dropped partition, a truncated table).
-            self._insert_block(table, rows.column_names, block, {**INSERT_SETTINGS, "insert_deduplicate": 0})
-            missing = self._missing_keys(table, rows)
-            if missing:
-                raise RowsMissing(f"ClickHouse took {rows.num_rows} rows of {table.name} and lacks {missing} keys")
-        return rows.num_rows
+            self._insert_block(name, rows, {"insert_deduplicate": 0})
+        for name, missing in self.lacking(again).items():
+            raise RowsMissing(f"ClickHouse took {again[name].num_rows} rows of {name} and lacks {missing} keys")
+        return sum(rows.num_rows for rows in batches.values())
 
     def marks(self) -> list[Mark]:
         """The follower's marks, newest position first; none in a database that nobody has fed."""
@@ -139,10 +142,15 @@ class ClickHouse:
         settings = {**INSERT_SETTINGS, "insert_deduplicate": 0}
         self._ask(lambda client: client.command(FORGET, parameters, settings=settings))
 
-    def lacking(self, table: Table, rows: pyarrow.Table) -> int:
+    def lacking(self, batches: Mapping[str, pyarrow.Table]) -> dict[str, int]:
         """How many keys of these rows of the log (key, version, day, seq) ClickHouse lacks, at their version or a
-        newer one."""
-        return self._missing_keys(table, rows) if rows.num_rows else 0
+        newer one, by table; a table that lacks none is not named."""
+        asked = {name: rows for name, rows in batches.items() if rows.num_rows}
+        counted = self._keys_between(asked) if asked else {}
+        keys = {name: pyarrow.compute.count_distinct(rows[TABLES[name].key]).as_py() for name, rows in asked.items()}
+        unsure = [name for name in asked if counted[name] != keys[name]]
+        missing = {name: self._missing_keys(TABLES[name], asked[name]) for name in unsure}
+        return {name: number for name, number in missing.items() if number}
 
     def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a SELECT; values go in as `{name:Type}` parameters. Decimals come exact, times aware."""
@@ -167,33 +175,28 @@ class ClickHouse:
         """Run a statement that returns no rows."""
         self._ask(lambda client: client.command(statement))
 
-    def _insert_block(self, table: Table, names: list[str], block: bytes, settings: dict[str, Any]) -> None:
-        name = quoted(table.log_name)
-        self._ask(lambda client: client.raw_insert(name, names, block, settings, fmt="ArrowStream"))
+    def _insert_block(self, name: str, rows: pyarrow.Table, settings: dict[str, Any]) -> None:
+        log, names, block = quoted(TABLES[name].log_name), rows.column_names, _arrow_stream(rows)
+        given = {**INSERT_SETTINGS, **settings}
+        self._ask(lambda client: client.raw_insert(log, names, block, given, fmt="ArrowStream"))
+
+    def _keys_between(self, batches: Mapping[str, pyarrow.Table]) -> dict[str, int]:
+        """By table how many keys ClickHouse has in the days and seqs of the batch, in one question: as many as the
+        batch has, unless merges took rows of it for newer ones that were sent before."""
+        queries, parameters = [], {}
+        for place, (name, rows) in enumerate(batches.items()):
+            days, numbers = pyarrow.compute.min_max(rows["day"]), pyarrow.compute.min_max(rows["seq"])
+            for side in ("min", "max"):
+                parameters |= {f"{side}_day_{place}": days[side].as_py(), f"{side}_seq_{place}": numbers[side].as_py()}
+            queries.append(KEYS_BETWEEN.format(table=TABLES[name], place=place))
+        return dict(self.rows(" UNION ALL ".join(queries), parameters))
 
     def _missing_keys(self, table: Table, rows: pyarrow.Table) -> int:
         """How many keys of the batch ClickHouse lacks, at their version of the batch or a newer one."""
-        if self._keys_of_batch(table, rows) == pyarrow.compute.count_distinct(rows[table.key]).as_py():
-            return 0
         newest = rows.group_by(table.key).aggregate([("version", "max")])
         wanted = dict(zip(newest[table.key].to_pylist(), newest["version_max"].to_pylist(), strict=True))
         found = dict(self._versions(table, list(wanted)))
         return sum(found.get(key, -1) < version for key, version in wanted.items())
-
-    def _keys_of_batch(self, table: Table, rows: pyarrow.Table) -> int:
-        """The quick answer, right unless merges took rows of the batch for newer ones that were sent before."""
-        query = (
-            f"SELECT uniqExact({quoted(table.key)}) FROM {quoted(table.log_name)} WHERE day >= {{first_day:Date32}} "
-            "AND day <= {last_day:Date32} AND seq >= {first_seq:Int64} AND seq <= {last_seq:Int64}"
-        )
-        days, numbers = pyarrow.compute.min_max(rows["day"]), pyarrow.compute.min_max(rows["seq"])
-        parameters = {
-            "first_day": days["min"].as_py(),
-            "last_day": days["max"].as_py(),
-            "first_seq": numbers["min"].as_py(),
-            "last_seq": numbers["max"].as_py(),
-        }
-        return int(self.rows(query, parameters)[0][0])
 
     def _versions(self, table: Table, keys: list[str]) -> Iterator[tuple[Any, ...]]:
         """The newest version of each of these keys that ClickHouse has."""
@@ -217,17 +220,17 @@ def running_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def batch_token(block: bytes) -> str:
-    """The token of a frozen batch: a hash of its bytes."""
-    return hashlib.blake2b(block, digest_size=16).hexdigest()
+def batch_token(rows: pyarrow.Table) -> str:
+    """The token of a frozen batch: a hash of its rows' places in the log and stream, and of their own hashes."""
+    return hashlib.blake2b(_arrow_stream(rows.select(IDENTITY)), digest_size=16).hexdigest()
 
 
 def _rows(client: Client, query: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in client.query(query, parameters=dict(parameters)).result_rows]
 
 
-def _arrow_stream(rows: pyarrow.Table) -> bytes:
+def _arrow_stream(rows: pyarrow.Table) -> pyarrow.Buffer:
     sink = pyarrow.BufferOutputStream()
     with pyarrow.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows.combine_chunks())
-    return sink.getvalue().to_pybytes()
+    return sink.getvalue()

@@ -72,7 +72,7 @@ class Window:
 
     def _remove(self, table: Table, ids: Sequence[str], before: datetime.date, confirmed: int) -> int:
         durable = self._durable(table, ids, confirmed)
-        if self._client().lacking(table, durable):
+        if self._client().lacking({table.name: durable}):
             return 0  # what ClickHouse lost is for the verifier to find; it stays here until then
         hashes = dict(zip(durable[table.key].to_pylist(), durable["row_hash"].to_pylist(), strict=True))
         rows = model_of(table)._default_manager

@@ -97,7 +97,7 @@ def test_damage_in_clickhouse(book: Book) -> None:
     book.in_clickhouse(
         f"INSERT INTO trade_result_log ({columns}) SELECT {columns} FROM trade_result_log WHERE result_id = '{doubled}'"
     )
-    book.side.clickhouse.insert(TRADES, versions_of(book, book.trade.id, 2), "an older version on top")
+    book.side.clickhouse.insert({TRADES.name: versions_of(book, book.trade.id, 2)}, "an older version on top")
     report = book.verified()
     assert found(report.differences) == {
         ("clickhouse", deleted): "missing",

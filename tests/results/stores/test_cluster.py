@@ -84,7 +84,7 @@ def test_made_tables_are_all_that_is_wanted(node: ClickHouse) -> None:
 def test_rows_and_marks_go_through_the_distributed_tables(node: ClickHouse, gate: Gate) -> None:
     batch = logged(gate, RESULT, (1, 1), (2, 1), (1, 2))
     for _ in range(2):
-        assert node.insert(RESULT, batch) == 3
+        assert node.insert({RESULT.name: batch}) == 3
     assert count(node, "trade_result_log_local FINAL") == count(node, "trade_result") == 2
     assert node.newest(RESULT)["version"].to_pylist() == [2, 1]
     with gate.read() as connection:
@@ -97,11 +97,11 @@ def test_rows_and_marks_go_through_the_distributed_tables(node: ClickHouse, gate
 
 def test_rows_that_the_local_table_lost_are_noticed_and_sent_again(node: ClickHouse, gate: Gate) -> None:
     batch = logged(gate, RESULT, (7, 1), (8, 1))
-    node.insert(RESULT, batch)
+    node.insert({RESULT.name: batch})
     node.command("TRUNCATE TABLE trade_result_log_local")
-    assert node.lacking(RESULT, batch) == 2
-    node.insert(RESULT, batch)
-    assert node.lacking(RESULT, batch) == 0
+    assert node.lacking({RESULT.name: batch}) == {RESULT.name: 2}
+    node.insert({RESULT.name: batch})
+    assert node.lacking({RESULT.name: batch}) == {}
 
 
 def test_a_migration_that_stopped_between_the_two_tables_goes_on(node: ClickHouse) -> None:
