@@ -1,11 +1,11 @@
 """ClickHouse over HTTP, by clickhouse-connect only: a server, a cluster, or the embedded one, all the same.
 
-A batch of rows is frozen before it is sent: the same Arrow bytes, and a hash of what makes its rows (their places in
-log and stream, and their own hashes) as its deduplication token, in every attempt. (One that grows before it is tried
-again is another batch: its rows may lie on disk twice until the next merge, and are seen once.)An INSERT counts as done
-when a question afterwards found every key of it at its version or a newer one, so correctness does not hang on what
-the server remembers of tokens. The follower's marks lie in the table `follower_mark` here, so that they are restored
-or lost together with the rows (see `marks`).
+A batch of rows is frozen before it is sent: the same Arrow bytes in every attempt, and as its deduplication token a
+hash of what makes its rows: their places in log and stream, and their own hashes. (One that grows before it is tried
+again is another batch: its rows may lie on disk twice until the next merge, and are seen once.) An INSERT counts as
+done when a question afterwards found every key of it at its version or a newer one, so correctness does not hang on
+what the server remembers of tokens. The follower's marks lie in the table `follower_mark` here, so that they are
+restored or lost together with the rows (see `marks`).
 """
 
 from __future__ import annotations
