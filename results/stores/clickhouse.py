@@ -183,7 +183,8 @@ class ClickHouse:
     def _keys_between(self, batches: Mapping[str, pyarrow.Table]) -> dict[str, int]:
         """By table how many keys ClickHouse has in the days and seqs of the batch, in one question: as many as the
         batch has, unless merges took rows of it for newer ones that were sent before."""
-        queries, parameters = [], {}
+        queries: list[str] = []
+        parameters: dict[str, Any] = {}
         for place, (name, rows) in enumerate(batches.items()):
             days, numbers = pyarrow.compute.min_max(rows["day"]), pyarrow.compute.min_max(rows["seq"])
             for side in ("min", "max"):
