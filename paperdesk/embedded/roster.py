@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from paperdesk.embedded.append_only import remove_holes
 from paperdesk.embedded.ports import LOCAL, accepts
 from paperdesk.embedded.programs import Program
 from paperdesk.embedded.redis_server import answers, redis_command, redis_url
@@ -42,10 +43,17 @@ def child_environment(addresses: Mapping[str, str]) -> dict[str, str]:
 
 
 def redis_program(folder: Path, port: int) -> Program:
-    """The embedded Redis; ready when its data is loaded."""
+    """The embedded Redis; ready when its data is loaded. What a full disk did to its file is mended before."""
     folder.mkdir(parents=True, exist_ok=True)
     command = redis_command(folder, port)
-    return Program("redis", command, ready=lambda: answers(redis_url(port)), serves=True, quiet=REDIS_QUIET)
+    return Program(
+        "redis",
+        command,
+        ready=lambda: answers(redis_url(port)),
+        serves=True,
+        quiet=REDIS_QUIET,
+        before=lambda: remove_holes(folder),
+    )
 
 
 def clickhouse_url(port: int) -> str:

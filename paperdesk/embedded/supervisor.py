@@ -149,6 +149,11 @@ class Supervisor:
             self.say("desk", f"{name} did not end within {allowed_seconds:.0f} s and was killed")
 
     def _spawn(self, program: Program) -> None:
+        try:
+            for line in program.before():
+                self.say(program.name, line)
+        except OSError as error:
+            self.say(program.name, f"what is to be done before its start failed: {error}")
         self._children[program.name] = Child(program, self.say)
         self._tell()
 

@@ -265,3 +265,20 @@ def test_children_die_when_the_desk_is_killed_without_warning(tmp_path: Path) ->
         parent.kill()
         parent.wait()
     eventually(lambda: is_gone(child.pid))
+
+
+def test_what_is_to_be_done_before_each_start_is_told_and_a_failure_of_it_stops_nothing(
+    desk: Supervisor, output: io.StringIO
+) -> None:
+    outcomes = iter([["two bytes removed"]])
+
+    def before() -> list[str]:
+        for told in outcomes:
+            return told
+        raise OSError("the disk is full")
+
+    desk.launch(program("redis", before=before))
+    assert "two bytes removed" in output.getvalue()
+    desk.launch(program("redis", before=before))
+    assert "what is to be done before its start failed: the disk is full" in output.getvalue()
+    assert not is_gone(desk.pids()["redis"])
