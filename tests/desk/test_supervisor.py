@@ -277,8 +277,8 @@ def test_what_is_to_be_done_before_each_start_is_told_and_a_failure_of_it_stops_
             return told
         raise OSError("the disk is full")
 
-    desk.launch(program("redis", before=before))
+    desk.launch(program("first", before=before))
     assert "two bytes removed" in output.getvalue()
-    desk.launch(program("redis", before=before))
+    desk.launch(program("second", before=before))
     assert "what is to be done before its start failed: the disk is full" in output.getvalue()
-    assert not is_gone(desk.pids()["redis"])
+    assert not is_gone(desk.pids()["second"])
