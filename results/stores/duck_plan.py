@@ -19,7 +19,7 @@ REJECTED_DDL = """CREATE TABLE rejected_entry (
 )"""
 OWN_TABLES = {"watermark": WATERMARK_DDL, "rejected_entry": REJECTED_DDL}
 COLUMNS_QUERY = """SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns()
-WHERE schema_name = 'main' AND NOT internal ORDER BY table_name, column_index"""
+WHERE database_name = current_database() AND schema_name = 'main' AND NOT internal ORDER BY table_name, column_index"""
 
 
 def plan(connection: duckdb.DuckDBPyConnection) -> Plan:

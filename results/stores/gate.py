@@ -5,6 +5,9 @@ DuckDB lets one process write or many read, never both. Whoever wants in takes a
     FILE.gate   turnstile, flock, held while one waits for the room: a waiting writer stops new readers
     FILE.room   flock, shared by readers, exclusive for the writer, held while the file is open
 
+Each thread keeps an empty DuckDB in memory, to which the file is attached as long as it is open: to make a DuckDB takes
+12 ms, to attach a file 1 ms. It is forgotten when anything goes wrong with it, and in the child of a fork.
+
 Invariants: the file is open only inside `with`, and only in the process and thread that entered (a connection that
 crosses a fork loses acknowledged rows). Nobody opens FILE itself in any other way: closing such a handle would drop
 DuckDB's own lock, and a second writer would then destroy data in silence.
@@ -14,7 +17,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import random
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +43,7 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 # some 300 MB; with less it is as fast.
 MEMORY_AT_CLOSE = "128MB"
 LOCK_CONFLICT = "Could not set lock on file"
+ALIAS, HOME = "warehouse", "memory"  # the file, and the empty DuckDB
 
 
 class Gate:
@@ -58,12 +64,8 @@ class Gate:
         with self._lock_file("gate") as turnstile, self._lock_file("room") as room:
             self._take(turnstile, fcntl.LOCK_EX, deadline)
             self._take(room, fcntl.LOCK_EX, deadline)
-            with contextlib.closing(self._open(False, deadline)) as connection:
-                try:
-                    yield connection
-                finally:
-                    with contextlib.suppress(duckdb.Error):
-                        connection.execute(f"SET memory_limit = '{MEMORY_AT_CLOSE}'")
+            with self._attached(False, deadline) as connection:
+                yield connection
 
     @contextlib.contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -78,7 +80,7 @@ class Gate:
             with self._lock_file("gate") as turnstile:
                 self._take(turnstile, fcntl.LOCK_EX, deadline)
                 self._take(room, fcntl.LOCK_SH, deadline)
-            with contextlib.closing(self._open(True, deadline)) as connection:
+            with self._attached(True, deadline) as connection:
                 yield connection
 
     def _deadline(self) -> float:
@@ -98,10 +100,29 @@ class Gate:
             except BlockingIOError:
                 self._pause(deadline, "others are reading or writing it")
 
-    def _open(self, read_only: bool, deadline: float) -> duckdb.DuckDBPyConnection:
+    @contextlib.contextmanager
+    def _attached(self, read_only: bool, deadline: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of this thread's DuckDB, to which the file is attached, and by default meant."""
+        instance = _taken()
+        connection = instance.cursor()
+        try:
+            self._attach(connection, read_only, deadline)
+            yield connection
+            _detach(connection)
+        except BaseException:  # whatever it was: the file is closed with the DuckDB that it happened to
+            connection.close()
+            instance.close()
+            raise
+        connection.close()
+        _kept.instance, _kept.pid = instance, os.getpid()
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection, read_only: bool, deadline: float) -> None:
+        path = str(self.path).replace("'", "''")
         while True:
             try:
-                return duckdb.connect(str(self.path), read_only=read_only, config=CONFIGURATION)
+                connection.execute(f"ATTACH '{path}' AS {ALIAS} ({'READ_ONLY' if read_only else 'READ_WRITE'})")
+                connection.execute(f"USE {ALIAS}")
+                return
             except duckdb.IOException as error:
                 if LOCK_CONFLICT not in str(error):
                     reason = str(error).splitlines()[0]
@@ -112,3 +133,36 @@ class Gate:
         if time.monotonic() >= deadline:
             raise WarehouseBusy(f"{self.path} was not free within {self._wait_seconds_max:g} s: {reason}")
         time.sleep(PAUSE_SECONDS * (0.5 + random.random()))
+
+
+class _Kept(threading.local):
+    """This thread's DuckDB, and the process that made it."""
+
+    instance: duckdb.DuckDBPyConnection | None = None
+    pid = 0
+
+
+_kept = _Kept()
+
+
+# Of a parent process: never used, and never ended, because its threads are not here.
+_inherited: list[duckdb.DuckDBPyConnection] = []
+
+
+def _taken() -> duckdb.DuckDBPyConnection:
+    """A DuckDB that nobody else uses: the kept one, which is not kept any more, or a new one."""
+    instance, _kept.instance = _kept.instance, None
+    if instance is not None and _kept.pid != os.getpid():
+        _inherited.append(instance)
+        instance = None
+    return instance or duckdb.connect(config=CONFIGURATION)
+
+
+def _detach(connection: duckdb.DuckDBPyConnection) -> None:
+    """Close the file, which checkpoints it. What was not committed is gone, as with any connection that is closed."""
+    with contextlib.suppress(duckdb.TransactionException):
+        connection.rollback()
+    connection.execute(f"SET memory_limit = '{MEMORY_AT_CLOSE}'")
+    connection.execute(f"USE {HOME}")
+    connection.execute(f"DETACH {ALIAS}")
+    connection.execute(f"SET memory_limit = '{CONFIGURATION['memory_limit']}'")

@@ -135,3 +135,46 @@ def test_connection_is_closed_after_an_error_inside(made: Gate) -> None:
     with pytest.raises(ZeroDivisionError), made.write():
         raise ZeroDivisionError
     assert count(made) == 0
+
+
+def test_nothing_of_one_use_is_left_for_the_next(made: Gate, tmp_path: Path) -> None:
+    other = Gate(tmp_path / "other.duckdb")
+    with made.write() as connection:
+        connection.execute("CREATE TEMP TABLE passing (n BIGINT)").fetchall()
+        connection.execute("SET memory_limit = '100MB'").fetchall()
+        connection.begin()
+        connection.execute("INSERT INTO made VALUES (1)").fetchall()
+    with other.write() as connection:
+        tables = connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+        limit = connection.execute("SELECT current_setting('memory_limit')").fetchall()
+    assert tables == []
+    assert limit == [("244.1 MiB",)]
+    assert count(made) == 0
+
+
+def test_a_file_is_free_for_others_as_soon_as_it_is_left(made: Gate) -> None:
+    with made.write() as connection:
+        connection.execute("INSERT INTO made VALUES (1)").fetchall()
+    program = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('INSERT INTO made VALUES (2)')"
+    subprocess.run([sys.executable, "-c", program, str(made.path)], check=True, timeout=30)
+    assert count(made) == 2
+
+
+def test_a_process_that_was_forked_opens_the_file_with_a_duckdb_of_its_own(made: Gate) -> None:
+    program = f"""
+import os, sys
+from pathlib import Path
+from results.stores.gate import Gate
+gate = Gate(Path({str(made.path)!r}))
+with gate.write() as connection:
+    connection.execute("INSERT INTO made VALUES (1)").fetchall()
+child = os.fork()
+with gate.write() as connection:
+    connection.execute("INSERT INTO made VALUES (?)", [2 if child else 3]).fetchall()
+if not child:
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=BASE_DIR, check=True, timeout=60)
+    with made.read() as connection:
+        assert connection.execute("SELECT n FROM made ORDER BY n").fetchall() == [(1,), (2,), (3,)]
