@@ -4,13 +4,13 @@ The file has a line `name password` each and is readable by its owner only. A us
 whoever changes a password in the admin changes what works, not what the file says.
 """
 
-import os
 import secrets
 from pathlib import Path
 
 from django.contrib.auth.models import Group, User
 
 from paperdesk import roles
+from paperdesk.drafts import replacing
 
 ROLES = {"analyst": roles.ANALYST, "staff": roles.STAFF, "admin": roles.ADMINISTRATOR}
 PASSWORD_BYTES = 9
@@ -38,7 +38,5 @@ def _create(name: str, password: str) -> None:
 
 def _keep(file: Path, passwords: dict[str, str]) -> None:
     """Write the file before the users are made: a password is never only in the database."""
-    draft = file.with_suffix(f".{os.getpid()}.draft")
-    draft.touch(mode=0o600)
-    draft.write_text("".join(f"{name} {password}\n" for name, password in passwords.items()))
-    draft.replace(file)
+    with replacing(file) as draft:
+        draft.write_text("".join(f"{name} {password}\n" for name, password in passwords.items()))

@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from paperdesk.drafts import replacing
+
 FOLDER = "appendonlydir"
 PATTERN = "*.incr.aof"
 LINE_END = b"\r\n"
@@ -38,15 +40,13 @@ def _mend(file: Path) -> str:
         holes = list(_holes(content)) if _is_suspect(content) else []
         if not holes:
             return ""
-        draft = file.with_name(f"{file.name}.draft")
-        with draft.open("wb") as mended:
+        with replacing(file) as draft, draft.open("wb") as mended:
             kept = 0
             for start, end in [*holes, (len(content), 0)]:
                 mended.write(content[kept:start])
                 kept = end
             mended.flush()
             os.fsync(mended.fileno())
-    draft.replace(file)
     zeros = sum(end - start for start, end in holes)
     return f"{file.name}: {zeros} zero bytes removed that a full disk had left between two commands; nothing is lost"
 

@@ -9,18 +9,17 @@ it only while the process of that pid and start time lives. `<data>/desk.lock` i
 import contextlib
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
 
+from paperdesk.drafts import replacing
 from paperdesk.errors import ConfigurationError
 
 FILE_NAME = "desk.json"
 LOCK_NAME = "desk.lock"
-OWNER_ONLY = 0o600
 
 
 class DeskRunning(ConfigurationError):
@@ -40,15 +39,8 @@ class Desk:
 
 def write_desk(data: Path, desk: Desk) -> None:
     """Replace the desk file of `data` in one step. Raises OSError, when the disk is full: it is as it was then."""
-    target = data / FILE_NAME
-    draft = target.with_suffix(f".{os.getpid()}.draft")
-    try:
-        draft.touch(mode=OWNER_ONLY)
+    with replacing(data / FILE_NAME) as draft:
         draft.write_text(json.dumps(asdict(desk), indent=1))
-        draft.replace(target)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 def remove_desk(data: Path) -> None:

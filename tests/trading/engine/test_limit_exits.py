@@ -19,6 +19,17 @@ def leaving(beta_response_us: int = 10_000, **changes: object) -> Scene:
     return scene
 
 
+def leaving_with_a_slow_beta() -> Scene:
+    """Both legs filled; its exit was sent at 3,000 ms, and what is sent to beta takes 150 ms to arrive."""
+    scene = Scene(desk(strategy(exit_order="limit_then_market"), beta=venue("beta", order_latency_us=150_000)))
+    scene.open_trade()
+    scene.print_(2300, ALPHA, "49990.0", "2.0", "sell")
+    scene.print_(2310, BETA, "50210.0", "2.0", "buy")
+    scene.top(3000, ALPHA, "50090.0", "50100.0")
+    scene.close(scene.trade.id)
+    return scene
+
+
 def exits(scene: Scene) -> list[Order]:
     return [order for order in scene.trade.orders if order.role is Role.EXIT]
 
@@ -87,24 +98,14 @@ def test_one_leg_that_fills_first_does_not_wait_longer_than_a_leg_out() -> None:
 
 
 def test_a_second_cancel_of_an_order_delays_nothing() -> None:
-    scene = Scene(desk(strategy(exit_order="limit_then_market"), beta=venue("beta", order_latency_us=150_000)))
-    scene.open_trade()
-    scene.print_(2300, ALPHA, "49990.0", "2.0", "sell")
-    scene.print_(2310, BETA, "50210.0", "2.0", "buy")
-    scene.top(3000, ALPHA, "50090.0", "50100.0")
-    scene.close(scene.trade.id)
+    scene = leaving_with_a_slow_beta()
     scene.print_(7600, ALPHA, "50100.0", "2.0", "buy")
     scene.time(8160)  # cancelled at 8,000 ms, again at 7,600 + 500: the first cancel arrives at 8,150 and is answered
     assert [(o.leg, o.created_us) for o in exits(scene)[2:]] == [(Leg.SHORT, us(8160))]
 
 
 def test_a_cancel_from_before_the_portfolio_was_loaded_again_means_nothing() -> None:
-    scene = Scene(desk(strategy(exit_order="limit_then_market"), beta=venue("beta", order_latency_us=150_000)))
-    scene.open_trade()
-    scene.print_(2300, ALPHA, "49990.0", "2.0", "sell")
-    scene.print_(2310, BETA, "50210.0", "2.0", "buy")
-    scene.top(3000, ALPHA, "50090.0", "50100.0")
-    scene.close(scene.trade.id)
+    scene = leaving_with_a_slow_beta()
     scene.time(8100)  # beta's cancel, sent at 8,000, would arrive at 8,150
     scene.portfolio.halt("its state was moved")
     scene.engine.start_portfolio(scene.portfolio)  # sends the order anew: it arrives at 8,250, its cancel with it
