@@ -10,6 +10,7 @@ are those with the version of their reconciliation, older ones were superseded. 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
@@ -92,6 +93,7 @@ def reconcile(
     for strays in by_order.values():
         for stray in strays:
             found.stray(stray)
+    found.leave_out_allowed(tolerances)
     found.legs_not_flat(tolerances)
     found.residual(tolerances)
     breaks = sorted(found.breaks, key=lambda each: (GRAVITY[each.kind], each.id))
@@ -141,6 +143,18 @@ class _Findings:
         order = OrderFacts(result.order_id, result.exchange, result.leg, result.direction, ZERO)
         kind = BreakKind.DUPLICATE_RESULT
         self._add(kind, result.result_id, order, ZERO, Decimal(1), ZERO, result_id=result.result_id)
+
+    def leave_out_allowed(self, tolerances: Tolerances) -> None:
+        """Missing and duplicate results of a venue are no breaks as long as they are not more than it is allowed."""
+        counted = Counter((each.exchange, each.kind) for each in self.breaks)
+        for venue in {each.exchange for each in self.breaks}:
+            allowed = tolerances.of(venue or "", self.facts.symbol)
+            for kind, most in (
+                (BreakKind.MISSING_RESULT, allowed.missing_results),
+                (BreakKind.DUPLICATE_RESULT, allowed.duplicate_results),
+            ):
+                if counted[venue, kind] <= most:
+                    self.breaks = [each for each in self.breaks if (each.exchange, each.kind) != (venue, kind)]
 
     def quantity(self, order: OrderFacts, result: TradeResult, allowed: Decimal) -> None:
         """The result's filled quantity is not the order's."""

@@ -113,10 +113,17 @@ class Basis(msgspec.Struct, frozen=True):
     row_hash: int
 
 
+class Person(msgspec.Struct, frozen=True):
+    """Who does something. Two are the same person if their ids are: a user may be given another name."""
+
+    id: int
+    name: str
+
+
 class Proposal(msgspec.Struct, frozen=True):
     """What a maker wants, on which figures, and when."""
 
-    maker: str
+    maker: Person
     resolution: Resolution
     reason: Reason
     comment: str
@@ -201,35 +208,38 @@ def propose(case: Case, proposal: Proposal) -> Case:
     return msgspec.structs.replace(case, state=CaseState.PROPOSED, proposal=proposal)
 
 
-def withdraw(case: Case, by: str) -> Case:
+def withdraw(case: Case, by: Person) -> Case:
     """The case without its proposal, which its maker takes back. Raises InvalidCaseMove, ReviewRefused."""
     proposal = _proposed(case, "withdraw a proposal")
-    if by != proposal.maker:
-        raise ReviewRefused(f"trade {case.trade_id}: {proposal.maker} proposed it, so {by} cannot withdraw it")
+    if by.id != proposal.maker.id:
+        raise ReviewRefused(
+            f"trade {case.trade_id}: {proposal.maker.name} proposed it, so {by.name} cannot withdraw it"
+        )
     return Case(case.trade_id, CaseState.OPEN, case.basis)
 
 
-def give_back(case: Case, checker: str) -> Case:
+def give_back(case: Case, checker: Person) -> Case:
     """The case without its proposal, which a checker does not approve. Raises InvalidCaseMove, OwnProposal."""
     _refuse_own(case, _proposed(case, "return a proposal"), checker)
     return Case(case.trade_id, CaseState.OPEN, case.basis)
 
 
-def approve(case: Case, checker: str, at_us: int) -> Case:
+def approve(case: Case, checker: Person, at_us: int) -> Case:
     """The case resolved as proposed, by a checker who is another person.
 
     Raises InvalidCaseMove, OwnProposal, StaleProposal, ExpiredProposal.
     """
     proposal = _proposed(case, "approve a proposal")
     _refuse_own(case, proposal, checker)
+    maker = proposal.maker.name
     if proposal.basis != case.basis:
         raise StaleProposal(
-            f"trade {case.trade_id}: its figures are at version {case.basis.version}, the proposal of {proposal.maker} "
-            f"is about version {proposal.basis.version}; it can be returned or withdrawn, and made anew"
+            f"trade {case.trade_id}: its figures are at version {case.basis.version}, the proposal of {maker} is "
+            f"about version {proposal.basis.version}; it can be returned or withdrawn, and made anew"
         )
     if at_us >= proposal.expires_us:
         raise ExpiredProposal(
-            f"trade {case.trade_id}: the proposal of {proposal.maker} expired at {iso_of(proposal.expires_us)}, "
+            f"trade {case.trade_id}: the proposal of {maker} expired at {iso_of(proposal.expires_us)}, "
             f"{PROPOSAL_HOURS} hours after it was made; it can be returned or withdrawn, and made anew"
         )
     return msgspec.structs.replace(case, state=CaseState.RESOLVED)
@@ -247,6 +257,6 @@ def _proposed(case: Case, to: str) -> Proposal:
     return case.proposal
 
 
-def _refuse_own(case: Case, proposal: Proposal, checker: str) -> None:
-    if checker == proposal.maker:
-        raise OwnProposal(f"trade {case.trade_id}: {checker} proposed it, so another person decides (four eyes)")
+def _refuse_own(case: Case, proposal: Proposal, checker: Person) -> None:
+    if checker.id == proposal.maker.id:
+        raise OwnProposal(f"trade {case.trade_id}: {checker.name} proposed it, so another person decides (four eyes)")

@@ -14,12 +14,15 @@ ANY = "*"
 
 
 class Tolerance(msgspec.Struct, frozen=True):
-    """What is allowed on one instrument. `residual_usd` comes on top of the declared rounding of averages."""
+    """What is allowed on one instrument. `residual_usd` comes on top of the declared rounding of averages; missing and
+    duplicate results are counted for each trade and venue."""
 
     slippage_bps: Decimal = Decimal(1)
     quantity: Decimal = ZERO
     residual_usd: Decimal = ZERO
     latency: LatencyLimits = LatencyLimits()
+    missing_results: int = 0
+    duplicate_results: int = 0
 
 
 class Tolerances(msgspec.Struct, frozen=True):

@@ -181,3 +181,27 @@ def test_a_second_pass_over_the_same_facts_gives_the_same_rows() -> None:
     first = reconcile(FACTS, results, {}, FIVE_BPS, AT_US)
     assert reconcile(FACTS, list(reversed(results)), {}, FIVE_BPS, AT_US) == first
     assert len({each.id for each in first[1]}) == len(first[1]) == 2
+
+
+def test_as_many_missing_results_as_a_venue_is_allowed_are_no_break() -> None:
+    results = [result_of(order) for order in ORDERS[1:]]  # binance lacks one
+    allowed = Tolerances(overrides={("binance", "*"): Tolerance(missing_results=1)})
+    assert reconcile(FACTS, results, {}, allowed, AT_US)[1] == []
+    of_the_other = Tolerances(overrides={("bybit", "*"): Tolerance(missing_results=1)})
+    kinds = [each.kind for each in reconcile(FACTS, results, {}, of_the_other, AT_US)[1]]
+    assert kinds == [BreakKind.MISSING_RESULT]
+
+
+def test_one_missing_result_more_than_allowed_makes_each_of_them_a_break() -> None:
+    results = [result_of(order) for order in ORDERS if order.exchange != "binance"]
+    allowed = Tolerances(Tolerance(missing_results=1))
+    kinds = [each.kind for each in reconcile(FACTS, results, {}, allowed, AT_US)[1]]
+    assert kinds == [BreakKind.MISSING_RESULT, BreakKind.MISSING_RESULT]
+
+
+def test_as_many_duplicate_results_as_a_venue_is_allowed_are_no_break() -> None:
+    twice = result_of(ORDERS[0], result_id="11111111-1111-4111-8111-111111111111")
+    results = [*map(result_of, ORDERS), twice]
+    assert [each.kind for each in reconcile(FACTS, results, {}, FIVE_BPS, AT_US)[1]] == [BreakKind.DUPLICATE_RESULT]
+    allowed = Tolerances(Tolerance(duplicate_results=1))
+    assert reconcile(FACTS, results, {}, allowed, AT_US)[1] == []

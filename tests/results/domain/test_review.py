@@ -22,6 +22,7 @@ from results.domain.review import (
     ExpiredProposal,
     InvalidCaseMove,
     OwnProposal,
+    Person,
     Proposal,
     Reason,
     Resolution,
@@ -40,16 +41,17 @@ from results.domain.review import (
 TRADE = "550e8400-e29b-41d4-a716-446655440000"
 FIRST, SECOND = Basis(1, 11), Basis(2, 22)
 NOW_US = 1_731_000_000_000_000
-MADE = Proposal("mara", Resolution.ACCEPT, Reason.MARKET_MOVED, "", FIRST, NOW_US)
+MARA, CARL = Person(1, "mara"), Person(2, "carl")
+MADE = Proposal(MARA, Resolution.ACCEPT, Reason.MARKET_MOVED, "", FIRST, NOW_US)
 OPEN = opened(TRADE, FIRST)
 PROPOSED = Case(TRADE, CaseState.PROPOSED, FIRST, MADE)
 RESOLVED = Case(TRADE, CaseState.RESOLVED, FIRST, MADE)
 CLEARED = Case(TRADE, CaseState.CLEARED, SECOND)
 STEPS: dict[str, tuple[CaseState, Callable[[Case], Case]]] = {
     "propose": (CaseState.OPEN, lambda case: propose(case, MADE)),
-    "withdraw": (CaseState.PROPOSED, lambda case: withdraw(case, "mara")),
-    "return": (CaseState.PROPOSED, lambda case: give_back(case, "carl")),
-    "approve": (CaseState.PROPOSED, lambda case: approve(case, "carl", NOW_US)),
+    "withdraw": (CaseState.PROPOSED, lambda case: withdraw(case, MARA)),
+    "return": (CaseState.PROPOSED, lambda case: give_back(case, CARL)),
+    "approve": (CaseState.PROPOSED, lambda case: approve(case, CARL, NOW_US)),
 }
 
 
@@ -74,32 +76,37 @@ def test_each_step_is_possible_in_one_state_only(step: str, case: Case) -> None:
 
 
 def test_another_person_approves_what_was_proposed() -> None:
-    assert approve(propose(OPEN, MADE), "carl", NOW_US) == Case(TRADE, CaseState.RESOLVED, FIRST, MADE)
+    assert approve(propose(OPEN, MADE), CARL, NOW_US) == Case(TRADE, CaseState.RESOLVED, FIRST, MADE)
 
 
-@pytest.mark.parametrize("decide", [lambda case: approve(case, "mara", NOW_US), lambda case: give_back(case, "mara")])
+@pytest.mark.parametrize("decide", [lambda case: approve(case, MARA, NOW_US), lambda case: give_back(case, MARA)])
 def test_nobody_decides_on_his_own_proposal(decide: Callable[[Case], Case]) -> None:
     with pytest.raises(OwnProposal, match="mara proposed it, so another person decides"):
         decide(PROPOSED)
 
 
+def test_another_name_makes_nobody_another_person() -> None:
+    with pytest.raises(OwnProposal, match="clara proposed it"):
+        approve(PROPOSED, Person(MARA.id, "clara"), NOW_US)
+
+
 def test_only_the_maker_withdraws() -> None:
-    assert withdraw(PROPOSED, "mara") == OPEN
+    assert withdraw(PROPOSED, MARA) == OPEN
     with pytest.raises(ReviewRefused, match="mara proposed it, so carl cannot withdraw it"):
-        withdraw(PROPOSED, "carl")
+        withdraw(PROPOSED, CARL)
 
 
 def test_a_proposal_on_figures_that_moved_is_stale_and_can_be_given_back() -> None:
     case = moved(PROPOSED, failed=True, basis=SECOND)
     with pytest.raises(StaleProposal, match="figures are at version 2, the proposal of mara is about version 1"):
-        approve(case, "carl", NOW_US)
-    assert give_back(case, "carl") == opened(TRADE, SECOND)
-    assert withdraw(case, "mara") == opened(TRADE, SECOND)
+        approve(case, CARL, NOW_US)
+    assert give_back(case, CARL) == opened(TRADE, SECOND)
+    assert withdraw(case, MARA) == opened(TRADE, SECOND)
 
 
 def test_figures_of_the_same_version_with_another_hash_make_it_stale_too() -> None:
     with pytest.raises(StaleProposal):
-        approve(moved(PROPOSED, failed=True, basis=Basis(1, 12)), "carl", NOW_US)
+        approve(moved(PROPOSED, failed=True, basis=Basis(1, 12)), CARL, NOW_US)
 
 
 def test_who_saw_older_figures_cannot_propose_on_them() -> None:
@@ -108,9 +115,9 @@ def test_who_saw_older_figures_cannot_propose_on_them() -> None:
 
 
 def test_a_proposal_expires_at_the_end_of_its_lifetime() -> None:
-    assert approve(PROPOSED, "carl", NOW_US + PROPOSAL_LIFETIME_US - 1).state is CaseState.RESOLVED
+    assert approve(PROPOSED, CARL, NOW_US + PROPOSAL_LIFETIME_US - 1).state is CaseState.RESOLVED
     with pytest.raises(ExpiredProposal, match="expired at 2024-11-08T17:20:00Z, 24 hours after it was made"):
-        approve(PROPOSED, "carl", NOW_US + PROPOSAL_LIFETIME_US)
+        approve(PROPOSED, CARL, NOW_US + PROPOSAL_LIFETIME_US)
 
 
 def test_a_reconciliation_that_succeeds_clears_a_case_and_one_that_fails_again_reopens_it() -> None:
@@ -168,8 +175,8 @@ def test_the_gravest_failure_makes_the_severity(breaks: list[Break], severity: S
 STEP_NAMES = st.sampled_from(["propose", "withdraw", "return", "approve", "fail", "succeed"])
 
 
-@given(st.lists(st.tuples(STEP_NAMES, st.sampled_from("abc"))))
-def test_no_case_is_resolved_by_its_maker_alone_or_on_other_figures(steps: list[tuple[str, str]]) -> None:
+@given(st.lists(st.tuples(STEP_NAMES, st.sampled_from([MARA, CARL, Person(3, "ida")]))))
+def test_no_case_is_resolved_by_its_maker_alone_or_on_other_figures(steps: list[tuple[str, Person]]) -> None:
     case, version = opened(TRADE, FIRST), 1
     for name, person in steps:
         try:
@@ -182,7 +189,7 @@ def test_no_case_is_resolved_by_its_maker_alone_or_on_other_figures(steps: list[
             elif name == "approve":
                 before, case = case, approve(case, person, NOW_US)
                 assert before.proposal is not None
-                assert before.proposal.maker != person
+                assert before.proposal.maker.id != person.id
                 assert before.proposal.basis == case.basis
             else:
                 version += 1
