@@ -1,4 +1,5 @@
-"""The three users of a fresh desk. Their passwords are made at random once and kept in `<data>/passwords.txt`.
+"""The users of a fresh desk, one of each role. Their passwords are made at random once, and kept in
+`<data>/passwords.txt`.
 
 The file has a line `name password` each and is readable by its owner only. A user who already exists is left alone;
 whoever changes a password in the admin changes what works, not what the file says.
@@ -12,7 +13,7 @@ from django.contrib.auth.models import Group, User
 from paperdesk import roles
 from paperdesk.drafts import replacing
 
-ROLES = {"analyst": roles.ANALYST, "staff": roles.STAFF, "admin": roles.ADMINISTRATOR}
+ROLES = {"analyst": roles.ANALYST, "staff": roles.STAFF, "approver": roles.APPROVER, "admin": roles.ADMINISTRATOR}
 PASSWORD_BYTES = 9
 
 

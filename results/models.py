@@ -1,6 +1,7 @@
 """The durable tables of results, under the documents' names. Mirrors: read, never edited (`paperdesk.mirror`).
 
-Columns that the documents name come first and keep their names; ours follow.
+Columns that the documents name come first and keep their names; ours follow. The tables of a review, which people
+write, are in `results.review_models`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,13 @@ from __future__ import annotations
 from django.db import models
 
 from paperdesk.mirror import ExactDecimalField, MirroredModel
+from results.review_models import AuditEntry as AuditEntry
+from results.review_models import AuditHead as AuditHead
+from results.review_models import ReconciliationTolerance as ReconciliationTolerance
+from results.review_models import Review as Review
+from results.review_models import ReviewCase as ReviewCase
+from results.review_models import ReviewComment as ReviewComment
+from results.review_models import TradeAdjustment as TradeAdjustment
 
 
 class TradeResult(MirroredModel):

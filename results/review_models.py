@@ -16,6 +16,7 @@ from simple_history.models import HistoricalRecords
 
 from paperdesk.born import BornModel
 from paperdesk.mirror import ExactDecimalField, JsonTextField
+from paperdesk.roles import APPROVE, PROPOSE
 from results.domain.breaks import BreakKind
 from results.domain.review import CaseState, Reason, Resolution, Severity
 from results.domain.tolerances import ANY
@@ -86,6 +87,7 @@ class ReviewCase(BornModel):
 
     class Meta(BornModel.Meta):
         db_table = "review_case"
+        default_permissions = ("view",)
         ordering = ("-severity", "opened_at", "trade_id")
         indexes = (
             models.Index(fields=("state", "-severity", "opened_at", "trade_id"), name="case_queue"),
@@ -115,14 +117,15 @@ class Review(BornModel):
     basis_version = models.BigIntegerField(help_text="The reconciliation that the maker saw.")
     basis_hash = models.BigIntegerField()
     outcome = models.CharField(max_length=12, choices=Outcome, default=Outcome.NONE)
-    checker = models.CharField(
-        max_length=NAME_CHARACTERS, default="", help_text="Who decided; the maker, if withdrawn."
-    )
+    checker = models.CharField(max_length=NAME_CHARACTERS, default="", help_text="Who decided; who withdrew it.")
+    checker_id = models.BigIntegerField(null=True)
     decided_at = models.DateTimeField(null=True)
     decision_comment = models.TextField(default="")
 
     class Meta(BornModel.Meta):
         db_table = "review"
+        default_permissions = ("view",)
+        permissions = ((PROPOSE, "Can work on cases and propose"), (APPROVE, "Can decide on proposals of others"))
         ordering = ("-proposed_at", "id")
         indexes = (models.Index(fields=("trade_id", "-proposed_at"), name="review_trade"),)
         constraints = (
@@ -158,6 +161,7 @@ class TradeAdjustment(BornModel):
 
     class Meta(BornModel.Meta):
         db_table = "trade_adjustment"
+        default_permissions = ("view",)
         ordering = ("-changed_at", "id")
         indexes = (
             models.Index(fields=("trade_id",), name="adjustment_trade"),
@@ -179,6 +183,7 @@ class ReviewComment(BornModel):
 
     class Meta(BornModel.Meta):
         db_table = "review_comment"
+        default_permissions = ("view",)
         ordering = ("said_at", "id")
         indexes = (models.Index(fields=("trade_id", "said_at"), name="comment_trade"),)
 

@@ -1,4 +1,4 @@
-"""The follower that keeps the Django tables: the newest version of each row, for admin and API.
+"""The follower that keeps the Django tables: the newest version of each row, for admin and API, and cases of review.
 
 Invariants: rows and watermark move in one SQL transaction; a newer version is never replaced by an older one; a
 replaced or restored log (its mark differs) is read again from the start, which changes nothing that is the same.
@@ -18,9 +18,11 @@ from results.domain.units import datetime_of
 from results.models import FollowerWatermark
 from results.pipeline.canonical_rows import Row, rows_of_arrow
 from results.pipeline.log_slice import SEQS_PER_SLICE, LogSlice
+from results.pipeline.reconcile import cases
 from results.stores.marks import Mark
 from results.stores.schema import LOG_COLUMNS, TABLES, Table
 
+RECONCILIATION = "trade_reconciliation"
 ROWS_PER_STATEMENT = 500
 
 
@@ -49,10 +51,11 @@ class DjangoTables:
                 name=self.name, defaults={"seq": 0, "mark": "", "moved_at": datetime_of(at_us)}
             )
             held = FollowerWatermark.objects.select_for_update().get(name=self.name)  # one writer at a time
-            changed = sum(_upsert(TABLES[name], of_table) for name, of_table in rows.items() if of_table)
+            fresh = {name: _upsert(TABLES[name], of_table) for name, of_table in rows.items() if of_table}
+            cases.follow(fresh.get(RECONCILIATION, ()), at_us)
             held.seq, held.mark, held.moved_at = log.mark.seq, log.mark.row, datetime_of(at_us)
             held.save()
-        return changed
+        return sum(map(len, fresh.values()))
 
     def resend(self, table: Table, rows: pyarrow.Table) -> int:
         """Write rows of the log once more, over what is not newer; how many changed. The watermark stays.
@@ -61,7 +64,7 @@ class DjangoTables:
         """
         with transaction.atomic():
             list(FollowerWatermark.objects.select_for_update().filter(name=self.name))  # one writer at a time
-            return _upsert(table, rows_of_arrow(rows))
+            return len(_upsert(table, rows_of_arrow(rows)))
 
 
 def model_of(table: Table) -> type[models.Model]:
@@ -69,7 +72,8 @@ def model_of(table: Table) -> type[models.Model]:
     return next(model for model in apps.get_models() if model._meta.db_table == table.name)
 
 
-def _upsert(table: Table, rows: Sequence[Row]) -> int:
+def _upsert(table: Table, rows: Sequence[Row]) -> list[Row]:
+    """The rows that were newer than what stood there, or the same."""
     newest: dict[str, Row] = {}
     for row in rows:
         known = newest.get(str(row[table.key]))
@@ -86,7 +90,7 @@ def _upsert(table: Table, rows: Sequence[Row]) -> int:
         unique_fields=[table.key],
         update_fields=[name for name in _column_names(model) if name != table.key],
     )
-    return len(fresh)
+    return fresh
 
 
 def fields_of(table: Table, row: Row) -> dict[str, Any]:
