@@ -142,7 +142,7 @@ class Desk:
 
     def new_sync(self) -> Sync:
         """The sync of a desk that has no followers."""
-        reconciler = Reconciler(self.client, Tolerances(), self.gate)
+        reconciler = Reconciler(self.client, Tolerances, self.gate)
         return Sync(self.client, self.gate, [], reconciler, lambda: time.time_ns() // 1_000)
 
     def seconds_until_durable(self, sync: Sync, pnl: str) -> float:

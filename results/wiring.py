@@ -14,7 +14,6 @@ from django.conf import settings
 
 from paperdesk.checks import fsync_sentence
 from paperdesk.embedded.redis_server import answers
-from results.domain.tolerances import Tolerances
 from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.durable_rows import DurableRows
 from results.pipeline.keep.compaction import Compaction
@@ -72,7 +71,7 @@ def new_sync(clock_us: Callable[[], int]) -> Sync:
     """A pipeline that remembers nothing yet; `clock_us` is its clock, microseconds UTC."""
     client = redis_client()
     followers = [keeper.follower for keeper in keepers()]
-    return Sync(client, gate(), followers, Reconciler(client, Tolerances(), gate()), clock_us)
+    return Sync(client, gate(), followers, reconciler(), clock_us)
 
 
 @cache

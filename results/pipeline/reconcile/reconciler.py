@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -52,19 +52,18 @@ Fields = dict[bytes, bytes]
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A trade to look at, and the entry that says so."""
+    """A trade to look at."""
 
     trade_id: str
     portfolio: str
-    entry: StreamEntry
 
 
 class Reconciler:
     """Follows the stream with a position of its own in Redis."""
 
-    def __init__(self, client: Redis, tolerances: Tolerances, gate: Gate) -> None:
+    def __init__(self, client: Redis, tolerances: Callable[[], Tolerances], gate: Gate) -> None:
         self._client = client
-        self._tolerances = tolerances
+        self._tolerances = tolerances  # asked anew for each batch: people change them
         self._durable = DurableRows(gate)
         self._stream = OutboxStream(client)
         self._runner = StepRunner(client)
@@ -101,38 +100,40 @@ class Reconciler:
         return written
 
     def _reconcile_batch(self, batch: Sequence[StreamEntry], epoch: str, at_us: int) -> int:
-        by_trade = {candidate.trade_id: candidate for entry in batch for candidate in candidates_of(entry)}
-        if not by_trade:
+        named = {candidate: entry for entry in batch for candidate in candidates_of(entry)}
+        if not named:
             return 0
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                return self._reconcile_all(list(by_trade.values()), epoch, at_us)
+                return self._reconcile_all(named, epoch, at_us)
             except StepConflict:
                 if attempt == ATTEMPTS_MAX:
                     raise
         return 0
 
-    def _reconcile_all(self, candidates: Sequence[Candidate], epoch: str, at_us: int) -> int:
+    def _reconcile_all(self, named: Mapping[Candidate, StreamEntry], epoch: str, at_us: int) -> int:
         """Read in a few round trips; one by one only when something among them cannot be read."""
         try:
-            return self._compare(candidates, at_us)
+            return self.compare(list(named), at_us)
         except WireError as error:
-            if len(candidates) > 1:
-                return sum(self._reconcile_all([candidate], epoch, at_us) for candidate in candidates)
-            self._dead_letters.put([DeadLetter(candidates[0].entry, _refusal(candidates, error), LETTER)], epoch)
+            if len(named) > 1:
+                return sum(self._reconcile_all({candidate: entry}, epoch, at_us) for candidate, entry in named.items())
+            letters = [DeadLetter(entry, _refusal([*named], error), LETTER) for entry in named.values()]
+            self._dead_letters.put(letters, epoch)
             return 0
 
     def again(self, entry: StreamEntry, at_us: int) -> str | None:
         """Reconcile the trade of a dead letter once more; why that cannot be, or None. Raises like `follow`."""
         candidates = candidates_of(entry)
         try:
-            self._compare(candidates, at_us)
+            self.compare(candidates, at_us)
         except WireError as error:
             return _refusal(candidates, error)
         return None if candidates else "the entry names no trade that is closed or corrected"
 
-    def _compare(self, candidates: Sequence[Candidate], at_us: int) -> int:
-        """Reconcile them. Raises WireError, before anything is written, when one cannot be read."""
+    def compare(self, candidates: Sequence[Candidate], at_us: int) -> int:
+        """Reconcile them; how many outcomes are new. Raises WireError, before anything is written, when one cannot be
+        read; StepConflict; and like `follow`."""
         trades = self._closed_trades(candidates)
         archived, archived_on = facts_of_archived(self._archived(candidates, trades), self._durable)
         told, of = [*map(facts_of, trades), *archived], {**entered(trades), **archived_on}
@@ -140,10 +141,11 @@ class Reconciler:
         outcomes = outcomes_of_orders(self._client, orders, of, self._durable)
         before, floors = self._before(of), floors_of(self._client)
         known = last_reconciled({each: day for each, day in of.items() if not before[each]}, self._durable)
-        written = 0
+        tolerances, written = self._tolerances(), 0
         for facts in told:
             each = facts.trade_id
-            written += self._write(facts, outcomes[each], before[each], known.get(each), floors, at_us)
+            found = reconcile(facts, list(outcomes[each].results.values()), outcomes[each].metrics, tolerances, at_us)
+            written += self._write(*found, before[each], known.get(each), floors)
         return written
 
     def _closed_trades(self, candidates: Sequence[Candidate]) -> list[Trade]:
@@ -174,20 +176,18 @@ class Reconciler:
 
     def _write(
         self,
-        facts: TradeFacts,
-        outcomes: Outcomes,
+        found: TradeReconciliation,
+        breaks: Sequence[Break],
         fields: Fields,
         known: Reconciled | None,
         floors: Floors,
-        at_us: int,
     ) -> int:
-        key = keys.reconciliation(facts.trade_id)
+        key = keys.reconciliation(found.trade_id)
         table = TABLES[RECONCILIATION]
-        before = row_of_hash(table, key, facts.trade_id, fields) if fields else known and known.row
+        before = row_of_hash(table, key, found.trade_id, fields) if fields else known and known.row
         if before and (before["origin"] == FOREIGN or (fields and not is_ours(table, before, fields))):
             return 0
-        found, breaks = reconcile(facts, list(outcomes.results.values()), outcomes.metrics, self._tolerances, at_us)
-        version, day = (before["version"] + 1, before["day"]) if before else (1, day_of(at_us))
+        version, day = (before["version"] + 1, before["day"]) if before else (1, day_of(found.reconciled_us))
         version = max(floors.above(table, version) for table in (RECONCILIATION, BREAK))
         row = reconciliation_row(found, version, day)
         digest = digest_of(breaks)
@@ -195,7 +195,7 @@ class Reconciler:
         stands = known.has(rows) if known else fields.get(BREAKS_FIELD.encode()) == digest.encode()
         if before and _same(before, row) and stands:
             return 0
-        operation = f"reconcile:{facts.trade_id}:{version}:{digest}"
+        operation = f"reconcile:{found.trade_id}:{version}:{digest}"
         step = floors.guard(Step(operation)).expect_hash(key, fields or None)
         self._hash(step, key, row, digest, fields)
         step.emit(self._outbox.entry(RECONCILIATION, row))
@@ -231,7 +231,7 @@ def candidates_of(entry: StreamEntry) -> list[Candidate]:
     is_corrected = table == TRADE_RESULT and row.get("version") not in (None, 1)
     if not (is_closed or is_corrected) or not row.get("portfolio"):
         return []
-    return [Candidate(str(row.get("id" if is_closed else "trade_id")), str(row["portfolio"]), entry)]
+    return [Candidate(str(row.get("id" if is_closed else "trade_id")), str(row["portfolio"]))]
 
 
 def reconciliation_row(found: TradeReconciliation, version: int, day: datetime.date) -> Row:

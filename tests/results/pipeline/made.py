@@ -42,7 +42,7 @@ class Side:
     def new_sync(self) -> Sync:
         """A sync as another process would make it: it remembers nothing."""
         followers = (DjangoTables(), ClickHouseTables(lambda: self.clickhouse, lambda: self.gate))
-        reconciler = Reconciler(self.client, Tolerances(), self.gate)
+        reconciler = Reconciler(self.client, Tolerances, self.gate)
         return Sync(self.client, self.gate, followers, reconciler, lambda: self.now_us)
 
     def verifier(self) -> Verifier:

@@ -29,7 +29,7 @@ def hash_of(side: Side, trade: Trade) -> dict[str, str]:
 def again(side: Side) -> int:
     """How many reconciliations a reconciler writes that begins at the start of the stream."""
     side.client.delete(keys.RECONCILE_POSITION)
-    reconciler = Reconciler(side.client, Tolerances(), side.gate)
+    reconciler = Reconciler(side.client, Tolerances, side.gate)
     return reconciler.follow(side.sync.stream.state(), NOW_US + 60_000_000, float("inf"))
 
 

@@ -83,7 +83,7 @@ class World:
     def restart(self, *_: object) -> None:
         """The process that syncs is another one."""
         self.sync_ = Sync(
-            self.client, self.gate, (), Reconciler(self.client, Tolerances(), self.gate), lambda: self.now_us
+            self.client, self.gate, (), Reconciler(self.client, Tolerances, self.gate), lambda: self.now_us
         )
         self.sweep = self.sync_.intake.sweep
         self.cases: list[Any] = []

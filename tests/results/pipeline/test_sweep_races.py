@@ -58,7 +58,7 @@ class Race:
 
     def restart(self, *_: object) -> None:
         """The process that syncs is another one."""
-        self.sync_ = Sync(self.client, self.gate, (), Reconciler(self.client, Tolerances(), self.gate), lambda: NOW_US)
+        self.sync_ = Sync(self.client, self.gate, (), Reconciler(self.client, Tolerances, self.gate), lambda: NOW_US)
         self.intake: Intake = self.sync_.intake
         self.cases = []
 
@@ -173,7 +173,7 @@ def test_two_sweeps_at_once_take_a_record_once(race_of: Callable[[], Race]) -> N
     race.ours(ResultState.EXECUTED, "1")
     race.sync()
     race.theirs("pnl", "2")
-    other = Intake(race.client, race.gate, Reconciler(race.client, Tolerances(), race.gate))
+    other = Intake(race.client, race.gate, Reconciler(race.client, Tolerances, race.gate))
     cases = [race.intake.sweep.look(NOW_US), other.sweep.look(NOW_US)]
     with race.gate.write() as connection:
         newest = newest_rows(connection, wanted_by(cases[0]))
