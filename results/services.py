@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
 import msgspec
 
 from results import wiring
+from results.domain.errors import PaperDeskError
 from results.domain.units import day_of
 from results.pipeline.invariants.check import CheckReport, check_invariants
 from results.pipeline.invariants.portfolios import Violation
@@ -19,6 +20,7 @@ from results.pipeline.keep.export import Exported, Say, export_table
 from results.pipeline.keep.retention import Retained, Retention
 from results.pipeline.log_writer import Progress
 from results.pipeline.rebuild import Rebuild
+from results.pipeline.reconcile.period import Period, PeriodReport
 from results.pipeline.report import SyncReport
 from results.pipeline.sync import Sync, no_progress
 from results.pipeline.verify.audit import AuditPass
@@ -42,6 +44,10 @@ TURN_SECONDS_MAX = 2.0  # the next turn of the beat is due after 3 s
 DRAIN_SECONDS_MAX = 600.0
 RECHECK_SECONDS = 4.0  # a running desk's sync has its turn meanwhile
 RETENTION = "retention"  # beside the followers in `paperdesk:sync`
+
+
+class PortfolioUnknown(PaperDeskError):
+    """There is no such portfolio on this desk."""
 
 
 def results_sync(progress: Progress = no_progress, sync: Sync | None = None) -> SyncReport:
@@ -182,6 +188,24 @@ def results_retained() -> Retained | None:
     with answering("a look at the retention"):
         raw = cast("bytes | None", wiring.redis_client().hget(keys.SYNC, RETENTION))
     return None if raw is None else msgspec.json.decode(raw, type=Retained)
+
+
+def trades_reconcile(
+    first: datetime.date, last: datetime.date, portfolios: Sequence[str], say: Callable[[int, int], None]
+) -> PeriodReport:
+    """Reconcile the trades once more that were closed on these UTC days, both included; of all portfolios if none is
+    named. What comes out as it was is not written.
+
+    Raises PortfolioUnknown, RedisAway, StepConflict, django.db.DatabaseError, WarehouseMissing, WarehouseBusy.
+    """
+    with answering("a reconciliation"):
+        client = wiring.redis_client()
+        known = sorted(prefix.decode() for prefix in cast("list[bytes]", client.hkeys(keys.PORTFOLIOS)))
+        for name in portfolios:
+            if name not in known:
+                raise PortfolioUnknown(f"portfolio {name} is not known; there is {', '.join(known) or 'none'}")
+        period = Period(client, wiring.reconciler(), first, last)
+        return period.run(portfolios or known, wiring.now_us(), say)
 
 
 def table_export(

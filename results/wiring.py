@@ -23,6 +23,7 @@ from results.pipeline.keep.trade_archive import TradeArchive
 from results.pipeline.keep.window import Window
 from results.pipeline.mirror import DjangoTables
 from results.pipeline.reconcile.reconciler import Reconciler
+from results.pipeline.reconcile.tolerances import tolerances_in_force
 from results.pipeline.sync import Sync
 from results.pipeline.verify.audit import Audit
 from results.pipeline.verify.hot_audit import HotAudit
@@ -72,6 +73,11 @@ def new_sync(clock_us: Callable[[], int]) -> Sync:
     client = redis_client()
     followers = [keeper.follower for keeper in keepers()]
     return Sync(client, gate(), followers, reconciler(), clock_us)
+
+
+def reconciler() -> Reconciler:
+    """A reconciler that goes by the tolerances in the database."""
+    return Reconciler(redis_client(), tolerances_in_force, gate())
 
 
 @cache

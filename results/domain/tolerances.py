@@ -7,10 +7,12 @@ from decimal import Decimal
 
 import msgspec
 
+from results.domain.errors import PaperDeskError
 from results.domain.latency import LatencyLimits
 from results.domain.units import ZERO
 
 ANY = "*"
+NAME_CHARACTERS_MAX = 64
 
 
 class Tolerance(msgspec.Struct, frozen=True):
@@ -37,3 +39,35 @@ class Tolerances(msgspec.Struct, frozen=True):
             if key in self.overrides:
                 return self.overrides[key]
         return self.default
+
+
+class ToleranceRefused(PaperDeskError):
+    """A tolerance that cannot be; `field` is the form's."""
+
+    def __init__(self, sentence: str, field: str) -> None:
+        super().__init__(sentence)
+        self.field = field
+
+
+def refuse_wrong(venue: str, symbol: str, tolerance: Tolerance) -> None:
+    """Raises ToleranceRefused for a name that is none, and for a figure below zero."""
+    for field, name in (("venue", venue), ("symbol", symbol)):
+        if not name or len(name) > NAME_CHARACTERS_MAX or name != name.strip() or ":" in name:
+            raise ToleranceRefused(
+                f"{field} {name!r}: 1 to {NAME_CHARACTERS_MAX} characters without a colon or blanks around it, "
+                f"or {ANY} for any",
+                field,
+            )
+    figures = {
+        "slippage_bps": tolerance.slippage_bps,
+        "quantity": tolerance.quantity,
+        "residual_usd": tolerance.residual_usd,
+        "execution_ms": tolerance.latency.execution_ms,
+        "broker_ms": tolerance.latency.broker_ms,
+        "network_ms": tolerance.latency.network_ms,
+        "missing_results": tolerance.missing_results,
+        "duplicate_results": tolerance.duplicate_results,
+    }
+    for field, figure in figures.items():
+        if figure < 0:
+            raise ToleranceRefused(f"{field} is {figure}: a tolerance is 0 or more", field)

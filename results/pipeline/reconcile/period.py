@@ -1,4 +1,4 @@
-"""Reconciling all trades once more that were closed in a period: after tolerances were changed, or when somebody doubts.
+"""Reconciling all trades once more that were closed in a period: after a change of tolerances, or when somebody doubts.
 
 What comes out as it was is not written: a second pass over the same facts with the same tolerances changes nothing.
 """

@@ -21,13 +21,13 @@ from redis import Redis
 
 from results.domain.breaks import Break
 from results.domain.canonical import sealed
-from results.domain.reconciliation import TradeFacts, TradeReconciliation, reconcile
+from results.domain.reconciliation import TradeReconciliation, reconcile
 from results.domain.tolerances import Tolerances
 from results.domain.units import day_of
 from results.pipeline.durable_rows import DurableRows, entered
 from results.pipeline.entries import RECONCILIATION as LETTER
 from results.pipeline.entries import DeadLetter, DeadLetterBox
-from results.pipeline.reconcile.facts import Outcomes, facts_of, facts_of_archived, outcomes_of_orders
+from results.pipeline.reconcile.facts import facts_of, facts_of_archived, outcomes_of_orders
 from results.pipeline.reconcile.reconciled import BREAK, RECONCILIATION, Reconciled, last_reconciled
 from results.pipeline.stream import START, OutboxStream, StreamEntry, StreamState, order_of
 from results.stores.gate import Gate

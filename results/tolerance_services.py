@@ -1,0 +1,77 @@
+"""Changing the tolerances of reconciliation: checked, and kept with history, outbox row and audit entry, or not at all.
+
+A change holds for what is reconciled from then on; `manage.py reconcile` goes over trades of before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from paperdesk.outbox import canonical_row, record
+from results.audit import Deed, audit_add
+from results.domain.tolerances import ANY, Tolerance, ToleranceRefused, refuse_wrong
+from results.pipeline.reconcile.tolerances import tolerance_of
+from results.review_models import ReconciliationTolerance
+
+SHIPPED_BY = "shipped defaults"
+FIGURES = (
+    "slippage_bps", "quantity", "residual_usd", "execution_ms", "broker_ms", "network_ms", "missing_results",
+    "duplicate_results", "enabled",
+)  # fmt: skip
+
+
+def tolerance_save(row: ReconciliationTolerance, now_us: int, by: str) -> bool:
+    """Save a new or changed tolerance; whether anything is new. Raises ToleranceRefused, with the field."""
+    key = f"{row.venue}:{row.symbol}"
+    refuse_wrong(row.venue, row.symbol, tolerance_of(row))
+    with transaction.atomic():
+        stored = ReconciliationTolerance.objects.select_for_update().filter(pk=key).first()
+        if row.pk and row.pk != key:
+            raise ToleranceRefused(
+                f"tolerance {row.pk}: venue and symbol are fixed; add another one for {key}", "venue"
+            )
+        if not row.enabled and key == f"{ANY}:{ANY}":
+            raise ToleranceRefused(f"tolerance {key}: it is the one of last resort, so it stays switched on", "enabled")
+        before, after = figures_of(stored), figures_of(row)
+        if before == after:
+            return False
+        row.pk = key
+        row.version, row.day = (stored.version, stored.day) if stored else (0, row.day)
+        record(row, now_us, by)
+        audit_add([Deed("tolerance changed", f"reconciliation_tolerance {key}", before, after)], now_us, by)
+    return True
+
+
+def tolerances_seed(now_us: int) -> bool:
+    """Store the shipped tolerance of any venue and symbol, if there is none; whether it was."""
+    with transaction.atomic():
+        if ReconciliationTolerance.objects.filter(pk=f"{ANY}:{ANY}").exists():
+            return False
+        return tolerance_save(shipped(), now_us, SHIPPED_BY)
+
+
+def shipped() -> ReconciliationTolerance:
+    """The domain's own tolerance, as a row."""
+    usual = Tolerance()
+    return ReconciliationTolerance(
+        venue=ANY,
+        symbol=ANY,
+        slippage_bps=usual.slippage_bps,
+        quantity=usual.quantity,
+        residual_usd=usual.residual_usd,
+        execution_ms=usual.latency.execution_ms,
+        broker_ms=usual.latency.broker_ms,
+        network_ms=usual.latency.network_ms,
+        missing_results=usual.missing_results,
+        duplicate_results=usual.duplicate_results,
+    )
+
+
+def figures_of(row: ReconciliationTolerance | None) -> dict[str, Any] | None:
+    """The figures of a tolerance as plain texts and numbers."""
+    if row is None:
+        return None
+    values = canonical_row(row)
+    return {name: str(values[name]) for name in FIGURES}
