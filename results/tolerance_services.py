@@ -5,13 +5,15 @@ A change holds for what is reconciled from then on; `manage.py reconcile` goes o
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
 
-from paperdesk.outbox import canonical_row, record
+from paperdesk.outbox import record
 from results.audit import Deed, audit_add
 from results.domain.tolerances import ANY, Tolerance, ToleranceRefused, refuse_wrong
+from results.domain.units import plain, text_of
 from results.pipeline.reconcile.tolerances import tolerance_of
 from results.review_models import ReconciliationTolerance
 
@@ -73,5 +75,8 @@ def figures_of(row: ReconciliationTolerance | None) -> dict[str, Any] | None:
     """The figures of a tolerance as plain texts and numbers."""
     if row is None:
         return None
-    values = canonical_row(row)
-    return {name: str(values[name]) for name in FIGURES}
+    return {name: _plain(getattr(row, name)) for name in FIGURES}
+
+
+def _plain(value: Any) -> Any:
+    return text_of(plain(value)) if isinstance(value, Decimal) else value
