@@ -30,7 +30,7 @@ class BornModel(models.Model):
 
     class Meta:
         abstract = True
-        default_permissions = ("add", "change", "view")
+        default_permissions: tuple[str, ...] = ("add", "change", "view")
 
 
 def canonical_value(value: Any) -> Any:

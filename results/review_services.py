@@ -157,7 +157,7 @@ def case_comment(trade_id: uuid.UUID, text: str, user: Any, now_us: int) -> Revi
 
 def _end(
     trade_id: uuid.UUID,
-    outcome: Outcome,
+    outcome: Any,
     user: Any,
     now_us: int,
     comment: str,

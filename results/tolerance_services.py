@@ -12,9 +12,9 @@ from django.db import transaction
 
 from paperdesk.outbox import record
 from results.audit import Deed, audit_add
-from results.domain.tolerances import ANY, Tolerance, ToleranceRefused, refuse_wrong
+from results.domain.latency import LatencyLimits
+from results.domain.tolerances import ANY, Tolerance, ToleranceRefused, Tolerances, refuse_wrong
 from results.domain.units import plain, text_of
-from results.pipeline.reconcile.tolerances import tolerance_of
 from results.review_models import ReconciliationTolerance
 
 SHIPPED_BY = "shipped defaults"
@@ -22,6 +22,24 @@ FIGURES = (
     "slippage_bps", "quantity", "residual_usd", "execution_ms", "broker_ms", "network_ms", "missing_results",
     "duplicate_results", "enabled",
 )  # fmt: skip
+
+
+def tolerances_in_force() -> Tolerances:
+    """What is switched on; where nothing is said of any venue and symbol, the domain's own. Raises DatabaseError."""
+    found = {(row.venue, row.symbol): tolerance_of(row) for row in ReconciliationTolerance.objects.filter(enabled=True)}
+    return Tolerances(found.pop((ANY, ANY), Tolerance()), found)
+
+
+def tolerance_of(row: ReconciliationTolerance) -> Tolerance:
+    """A row as the rules know it."""
+    return Tolerance(
+        slippage_bps=row.slippage_bps,
+        quantity=row.quantity,
+        residual_usd=row.residual_usd,
+        latency=LatencyLimits(row.execution_ms, row.broker_ms, row.network_ms),
+        missing_results=row.missing_results,
+        duplicate_results=row.duplicate_results,
+    )
 
 
 def tolerance_save(row: ReconciliationTolerance, now_us: int, by: str) -> bool:

@@ -14,6 +14,7 @@ from django.conf import settings
 
 from paperdesk.checks import fsync_sentence
 from paperdesk.embedded.redis_server import answers
+from results import case_services
 from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.durable_rows import DurableRows
 from results.pipeline.keep.compaction import Compaction
@@ -23,7 +24,6 @@ from results.pipeline.keep.trade_archive import TradeArchive
 from results.pipeline.keep.window import Window
 from results.pipeline.mirror import DjangoTables
 from results.pipeline.reconcile.reconciler import Reconciler
-from results.pipeline.reconcile.tolerances import tolerances_in_force
 from results.pipeline.sync import Sync
 from results.pipeline.verify.audit import Audit
 from results.pipeline.verify.hot_audit import HotAudit
@@ -34,6 +34,7 @@ from results.pipeline.verify.verifier import Verifier
 from results.stores.clickhouse import ClickHouse
 from results.stores.failures import ClickHouseAway
 from results.stores.gate import Gate
+from results.tolerance_services import tolerances_in_force
 from trading.wiring import redis_client
 
 HOUR_US = 3_600_000_000
@@ -84,7 +85,7 @@ def reconciler() -> Reconciler:
 def keepers() -> tuple[Keeper, ...]:
     """The stores that follow the durable log, in the order in which they are written."""
     return (
-        Keeper(DjangoRows(), DjangoTables()),
+        Keeper(DjangoRows(), DjangoTables(case_services.cases_follow)),
         Keeper(ClickHouseRows(clickhouse), ClickHouseTables(clickhouse, gate)),
     )
 

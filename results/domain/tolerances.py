@@ -58,7 +58,7 @@ def refuse_wrong(venue: str, symbol: str, tolerance: Tolerance) -> None:
                 f"or {ANY} for any",
                 field,
             )
-    figures = {
+    figures: dict[str, Decimal | int] = {
         "slippage_bps": tolerance.slippage_bps,
         "quantity": tolerance.quantity,
         "residual_usd": tolerance.residual_usd,

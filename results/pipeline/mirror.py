@@ -6,7 +6,7 @@ replaced or restored log (its mark differs) is read again from the start, which 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow
@@ -18,7 +18,6 @@ from results.domain.units import datetime_of
 from results.models import FollowerWatermark
 from results.pipeline.canonical_rows import Row, rows_of_arrow
 from results.pipeline.log_slice import SEQS_PER_SLICE, LogSlice
-from results.pipeline.reconcile import cases
 from results.stores.marks import Mark
 from results.stores.schema import LOG_COLUMNS, TABLES, Table
 
@@ -32,6 +31,9 @@ class DjangoTables:
     name = "django"
     seqs_per_slice = SEQS_PER_SLICE
     failures = (DatabaseError, ValidationError, ArithmeticError, ValueError, TypeError)
+
+    def __init__(self, on_reconciled: Callable[[Sequence[Row], int], object] = lambda rows, at_us: None) -> None:
+        self._on_reconciled = on_reconciled  # in the transaction of the rows: the cases of review
 
     def marks(self) -> list[Mark]:
         """How far the tables are; empty before the first rows."""
@@ -52,7 +54,7 @@ class DjangoTables:
             )
             held = FollowerWatermark.objects.select_for_update().get(name=self.name)  # one writer at a time
             fresh = {name: _upsert(TABLES[name], of_table) for name, of_table in rows.items() if of_table}
-            cases.follow(fresh.get(RECONCILIATION, ()), at_us)
+            self._on_reconciled(fresh.get(RECONCILIATION, ()), at_us)
             held.seq, held.mark, held.moved_at = log.mark.seq, log.mark.row, datetime_of(at_us)
             held.save()
         return sum(map(len, fresh.values()))

@@ -16,6 +16,7 @@ from paperdesk import roles
 from paperdesk.models import OutboxRow
 from paperdesk.outbox import canonical_row
 from results.audit import audit_broken
+from results.case_services import cases_follow
 from results.domain.review import (
     PROPOSAL_LIFETIME_US,
     Basis,
@@ -27,7 +28,6 @@ from results.domain.review import (
     ReviewRefused,
     StaleProposal,
 )
-from results.pipeline.reconcile import cases
 from results.review_models import AuditEntry, Review, ReviewCase, TradeAdjustment
 from results.review_services import (
     Adjusted,
@@ -64,7 +64,7 @@ def reconciled(version: int, failed: bool = True, **changes: Any) -> dict[str, A
 
 def take_in(*rows: dict[str, Any]) -> int:
     with transaction.atomic():
-        return cases.follow(rows, NOW_US)
+        return cases_follow(rows, NOW_US)
 
 
 def user(name: str, *groups: str, superuser: bool = False) -> User:

@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 
+from results.case_services import cases_follow
 from results.domain.tolerances import Tolerances
 from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.mirror import DjangoTables
@@ -41,7 +42,7 @@ class Side:
 
     def new_sync(self) -> Sync:
         """A sync as another process would make it: it remembers nothing."""
-        followers = (DjangoTables(), ClickHouseTables(lambda: self.clickhouse, lambda: self.gate))
+        followers = (DjangoTables(cases_follow), ClickHouseTables(lambda: self.clickhouse, lambda: self.gate))
         reconciler = Reconciler(self.client, Tolerances, self.gate)
         return Sync(self.client, self.gate, followers, reconciler, lambda: self.now_us)
 

@@ -26,7 +26,7 @@ FAILED_IN = (CaseState.OPEN, CaseState.PROPOSED)
 Row = Mapping[str, Any]
 
 
-def follow(rows: Sequence[Row], at_us: int) -> int:
+def cases_follow(rows: Sequence[Row], at_us: int) -> int:
     """Bring the cases up to these newest rows of `trade_reconciliation`; how many changed. Within a transaction.
 
     Raises django.db.DatabaseError.
