@@ -10,6 +10,7 @@ AUDIT_SECONDS = 5.0  # a slice of 0.2 s each, until today's audit is done; then 
 RETAIN_SECONDS = 10.0  # some round trips when nothing is due; else 2 s at most
 PRUNE_SECONDS = 3_600.0
 COMPACT_SECONDS = 600.0
+EXPIRE_SECONDS = 60.0  # a proposal holds for a day: a minute more is nothing
 
 PERIODS = {
     "trading.tasks.monitor_tick": MONITOR_SECONDS,
@@ -20,6 +21,7 @@ PERIODS = {
     "results.tasks.retain": RETAIN_SECONDS,
     "results.tasks.prune": PRUNE_SECONDS,
     "results.tasks.compact": COMPACT_SECONDS,
+    "results.tasks.expire": EXPIRE_SECONDS,
 }
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {

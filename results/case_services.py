@@ -18,7 +18,7 @@ from results.domain.reconciliation import Status
 from results.domain.review import Basis, Case, CaseState, moved, opened, severity_of
 from results.domain.units import datetime_of
 from results.models import TradeReconciliationBreak
-from results.review_models import ReviewCase
+from results.review_models import Outcome, Review, ReviewCase
 
 WHO = "desk"
 FAILED_IN = (CaseState.OPEN, CaseState.PROPOSED)
@@ -43,6 +43,7 @@ def cases_follow(rows: Sequence[Row], at_us: int) -> int:
         if case.state in FAILED_IN:
             _describe(case, row, breaks.get(case.pk, []))
     record_all([case for _, case, _ in changed], at_us, WHO)
+    _end_proposals([case.pk for _, case, _ in changed if case.state not in FAILED_IN], at_us)
     audit_add([_deed(case, before) for _, case, before in changed], at_us, WHO)
     return len(changed)
 
@@ -69,8 +70,17 @@ def _move(case: ReviewCase, row: Row) -> str | None:
     case.reconciliation_version, case.reconciliation_hash = basis.version, basis.row_hash
     if after.state is CaseState.OPEN and before != CaseState.OPEN:
         case.opened_at, case.resolution, case.resolved_at = datetime_of(row["reconciled_at"]), None, None
+    if after.state in (CaseState.OPEN, CaseState.CLEARED):
         case.review_id = None
     return before
+
+
+def _end_proposals(cleared: Sequence[uuid.UUID], at_us: int) -> None:
+    """Of cases that are cleared there is nothing to decide; a case that opens again takes another proposal."""
+    undecided = list(Review.objects.select_for_update().filter(trade_id__in=cleared, outcome=Outcome.NONE))
+    for made in undecided:
+        made.outcome, made.checker, made.decided_at = Outcome.CLEARED, WHO, datetime_of(at_us)
+    record_all(undecided, at_us, WHO)
 
 
 def _describe(case: ReviewCase, row: Row, breaks: Sequence[Break]) -> None:

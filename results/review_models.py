@@ -31,12 +31,15 @@ def choices_of(kind: type) -> list[tuple[object, str]]:
 
 
 class Outcome(models.TextChoices):
-    """What became of a proposal; empty while nobody has decided."""
+    """What became of a proposal; empty while nobody has decided. The last two are the desk's doing: nobody decided in
+    time, or there was nothing to decide any more."""
 
     NONE = "", "undecided"
     APPROVED = "approved", "approved"
     RETURNED = "returned", "returned"
     WITHDRAWN = "withdrawn", "withdrawn"
+    EXPIRED = "expired", "expired"
+    CLEARED = "cleared", "cleared"
 
 
 class ReconciliationTolerance(BornModel):
@@ -136,7 +139,9 @@ class Review(BornModel):
             ),
             models.CheckConstraint(
                 condition=Q(outcome="", checker_id=None, decided_at=None)
-                | (~Q(outcome="") & Q(checker_id__isnull=False) & Q(decided_at__isnull=False)),
+                | Q(outcome__in=("expired", "cleared"), checker_id=None, decided_at__isnull=False)
+                | Q(outcome__in=("approved", "returned", "withdrawn"), checker_id__isnull=False)
+                & Q(decided_at__isnull=False),
                 name="review_decided_by_somebody",
             ),
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from django.db import transaction
 from paperdesk import roles
 from paperdesk.outbox import record
 from results.audit import Deed, audit_add
+from results.case_services import WHO
 from results.domain import review
 from results.domain.review import (
     COMMENT_CHARACTERS_MAX,
@@ -34,6 +36,9 @@ from results.domain.review import (
 from results.domain.units import datetime_of, us_of_datetime
 from results.review_models import Outcome, Review, ReviewCase, ReviewComment, TradeAdjustment
 
+DESK = Person(0, WHO)  # nobody: what happens by itself
+EXPIRED_AT_ONCE_MAX = 500
+
 
 class ReviewForbidden(ReviewRefused):
     """Whoever asks may not."""
@@ -44,7 +49,7 @@ class CaseUnknown(ReviewRefused):
 
 
 class Adjusted(msgspec.Struct, frozen=True):
-    """The figure that a resolution `adjust` corrects: a column of a row, as it was and as it should be."""
+    """A figure that a resolution `adjust` corrects: a column of a row, as it was and as it should be."""
 
     table: str
     key: str
@@ -61,7 +66,7 @@ class Wanted(msgspec.Struct, frozen=True):
     reason: Reason
     basis: Basis
     comment: str = ""
-    adjusted: Adjusted | None = None
+    adjusted: tuple[Adjusted, ...] = ()
 
 
 def case_propose(trade_id: uuid.UUID, wanted: Wanted, user: Any, now_us: int) -> Review:
@@ -70,10 +75,10 @@ def case_propose(trade_id: uuid.UUID, wanted: Wanted, user: Any, now_us: int) ->
     Raises ReviewForbidden, CaseUnknown, ReviewRefused (with the form's field), StaleProposal.
     """
     _require(roles.may_propose(user), f"trade {trade_id}: only staff may propose a resolution")
-    if (wanted.adjusted is not None) is not (wanted.resolution is Resolution.ADJUST):
-        needed = "needs the figure to adjust" if wanted.adjusted is None else "adjusts no figure"
+    if bool(wanted.adjusted) is not (wanted.resolution is Resolution.ADJUST):
+        needed = "adjusts no figure" if wanted.adjusted else "needs the figure to adjust"
         raise ReviewRefused(f"trade {trade_id}: a resolution {wanted.resolution} {needed}", "value_after")
-    maker = Person(user.pk, user.get_username())
+    maker = _person(user)
     proposal = Proposal(maker, wanted.resolution, wanted.reason, wanted.comment.strip(), wanted.basis, now_us)
     with transaction.atomic():
         row = _locked(trade_id)
@@ -91,8 +96,8 @@ def case_propose(trade_id: uuid.UUID, wanted: Wanted, user: Any, now_us: int) ->
             basis_hash=proposal.basis.row_hash,
         )
         record(made, now_us, maker.name)
-        if wanted.adjusted is not None:
-            record(_adjustment(made, wanted.adjusted), now_us, maker.name)
+        for adjusted in wanted.adjusted:
+            record(_adjustment(made, adjusted), now_us, maker.name)
         row.review_id = made.pk
         _save(row, after, "proposed", made, now_us, maker.name)
     return made
@@ -100,7 +105,7 @@ def case_propose(trade_id: uuid.UUID, wanted: Wanted, user: Any, now_us: int) ->
 
 def case_withdraw(trade_id: uuid.UUID, user: Any, now_us: int) -> ReviewCase:
     """Take one's own proposal back. Raises CaseUnknown, ReviewRefused."""
-    return _end(trade_id, Outcome.WITHDRAWN, user, now_us, "", review.withdraw)
+    return _end(trade_id, Outcome.WITHDRAWN, _person(user), now_us, "", review.withdraw)
 
 
 def case_return(trade_id: uuid.UUID, comment: str, user: Any, now_us: int) -> ReviewCase:
@@ -108,7 +113,7 @@ def case_return(trade_id: uuid.UUID, comment: str, user: Any, now_us: int) -> Re
     _require(roles.may_decide(user), f"trade {trade_id}: only approvers decide on proposals")
     if not comment.strip():
         raise ReviewRefused("comment: say what is missing, so that the maker can mend it", "comment")
-    return _end(trade_id, Outcome.RETURNED, user, now_us, comment, review.give_back)
+    return _end(trade_id, Outcome.RETURNED, _person(user), now_us, comment, review.give_back)
 
 
 def case_approve(trade_id: uuid.UUID, comment: str, user: Any, now_us: int) -> ReviewCase:
@@ -117,7 +122,22 @@ def case_approve(trade_id: uuid.UUID, comment: str, user: Any, now_us: int) -> R
     Raises ReviewForbidden, CaseUnknown, ReviewRefused, OwnProposal, StaleProposal, ExpiredProposal.
     """
     _require(roles.may_decide(user), f"trade {trade_id}: only approvers decide on proposals")
-    return _end(trade_id, Outcome.APPROVED, user, now_us, comment, lambda case, by: review.approve(case, by, now_us))
+    return _end(trade_id, Outcome.APPROVED, _person(user), now_us, comment, partial(review.approve, at_us=now_us))
+
+
+def proposals_expire(now_us: int) -> int:
+    """End the proposals that nobody decided on in time, so that their cases are open again; how many it were. At most
+    EXPIRED_AT_ONCE_MAX; the next call ends the rest. Raises the database's errors."""
+    proposed = ReviewCase.objects.filter(state=CaseState.PROPOSED).order_by().values("review_id")
+    late = Review.objects.filter(pk__in=proposed, expires_at__lte=datetime_of(now_us)).order_by("expires_at")
+    ended = 0
+    for trade_id in list(late.values_list("trade_id", flat=True)[:EXPIRED_AT_ONCE_MAX]):
+        try:
+            _end(trade_id, Outcome.EXPIRED, DESK, now_us, "", lambda case, by: review.expire(case, now_us))
+        except ReviewRefused:
+            continue  # somebody was faster
+        ended += 1
+    return ended
 
 
 def case_assign(trade_id: uuid.UUID, assignee: str, user: Any, now_us: int) -> ReviewCase:
@@ -158,19 +178,18 @@ def case_comment(trade_id: uuid.UUID, text: str, user: Any, now_us: int) -> Revi
 def _end(
     trade_id: uuid.UUID,
     outcome: Any,
-    user: Any,
+    by: Person,
     now_us: int,
     comment: str,
     rule: Callable[[Case, Person], Case],
 ) -> ReviewCase:
-    by = Person(user.pk, user.get_username())
     if len(comment) > COMMENT_CHARACTERS_MAX:
         raise ReviewRefused(f"comment: {len(comment)} characters, at most {COMMENT_CHARACTERS_MAX} are kept", "comment")
     with transaction.atomic():
         row = _locked(trade_id)
         after = rule(_case(row), by)
         made = Review.objects.select_for_update().get(pk=row.review_id)
-        made.outcome, made.checker, made.checker_id = outcome, by.name, by.id
+        made.outcome, made.checker, made.checker_id = outcome, by.name, by.id or None
         made.decided_at, made.decision_comment = datetime_of(now_us), comment.strip()
         record(made, now_us, by.name)
         if outcome is Outcome.APPROVED:
@@ -187,10 +206,17 @@ def _end(
 def _save(row: ReviewCase, after: Case, action: str, made: Review, now_us: int, by: str) -> None:
     before, row.state = row.state, after.state.value
     record(row, now_us, by)
-    told = {
+    told: dict[str, Any] = {
         "state": row.state, "resolution": made.resolution, "reason": made.reason, "comment": made.comment,
         "decision_comment": made.decision_comment, "figures": made.basis_version, "review": str(made.pk),
     }  # fmt: skip
+    adjusted = TradeAdjustment.objects.filter(review_id=made.pk).order_by("adjusted_key", "adjusted_column")
+    corrections = [
+        {"table": each.adjusted_table, "key": each.adjusted_key, "column": each.adjusted_column,
+         "before": each.value_before, "after": each.value_after}
+        for each in adjusted
+    ]  # fmt: skip
+    told |= {"corrections": corrections} if corrections else {}
     audit_add([Deed(action, _subject(row), {"state": before}, told)], now_us, by)
 
 
@@ -231,6 +257,10 @@ def proposal_of(made: Review) -> Proposal:
         Basis(made.basis_version, made.basis_hash),
         us_of_datetime(made.proposed_at),
     )
+
+
+def _person(user: Any) -> Person:
+    return Person(user.pk, user.get_username())
 
 
 def _subject(row: ReviewCase) -> str:

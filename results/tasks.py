@@ -126,3 +126,18 @@ def compact() -> None:
         return
     if done.removed:
         log.info("log compacted", removed=done.removed, bytes_after=done.bytes_after)
+
+
+@shared_task(name="results.tasks.expire")
+def expire() -> None:
+    """End the proposals that nobody decided on in time: their cases fall back into the queue."""
+    from results.review_services import proposals_expire
+    from trading.engine.clock import SystemClock
+
+    try:
+        ended = proposals_expire(SystemClock().now_us())
+    except DatabaseError as error:
+        log.warning("proposals wait for their end", error=str(error))
+        return
+    if ended:
+        log.info("proposals expired", proposals=ended)

@@ -106,6 +106,10 @@ class ExpiredProposal(ReviewRefused):
     """The proposal is too old to be approved."""
 
 
+class StillInForce(ReviewRefused):
+    """The proposal has not expired yet."""
+
+
 class Basis(msgspec.Struct, frozen=True):
     """The figures that a case is about: the version of its reconciliation and the hash of that row."""
 
@@ -243,6 +247,14 @@ def approve(case: Case, checker: Person, at_us: int) -> Case:
             f"{PROPOSAL_HOURS} hours after it was made; it can be returned or withdrawn, and made anew"
         )
     return msgspec.structs.replace(case, state=CaseState.RESOLVED)
+
+
+def expire(case: Case, at_us: int) -> Case:
+    """The case without its proposal, which nobody decided on in time. Raises InvalidCaseMove, StillInForce."""
+    proposal = _proposed(case, "expire a proposal")
+    if at_us < proposal.expires_us:
+        raise StillInForce(f"trade {case.trade_id}: its proposal holds until {iso_of(proposal.expires_us)}")
+    return Case(case.trade_id, CaseState.OPEN, case.basis)
 
 
 def _require(case: Case, state: CaseState, to: str) -> None:

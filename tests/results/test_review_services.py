@@ -40,6 +40,7 @@ from results.review_services import (
     case_propose,
     case_return,
     case_withdraw,
+    proposals_expire,
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -49,7 +50,7 @@ NOW_US = 1_731_000_000_000_000
 FIRST = Basis(1, 11)
 ACCEPT = Wanted(Resolution.ACCEPT, Reason.MARKET_MOVED, FIRST, "the book was gone")
 PRICE = Adjusted("trade_result", str(uuid.uuid4()), 3, "execution_price", Decimal("40010"), Decimal("40000"))
-ADJUST = Wanted(Resolution.ADJUST, Reason.WRONG_PRICE, FIRST, "", PRICE)
+ADJUST = Wanted(Resolution.ADJUST, Reason.WRONG_PRICE, FIRST, "", (PRICE,))
 
 
 def reconciled(version: int, failed: bool = True, **changes: Any) -> dict[str, Any]:
@@ -198,6 +199,45 @@ def test_a_proposal_expires(case: ReviewCase, mara: User, carl: User) -> None:
     assert state() == "proposed"
 
 
+def test_an_expired_proposal_ends_by_itself_and_the_case_is_open_again(
+    case: ReviewCase, mara: User, carl: User
+) -> None:
+    case_propose(TRADE, ACCEPT, mara, NOW_US)
+    assert proposals_expire(NOW_US + PROPOSAL_LIFETIME_US - 1) == 0
+    assert state() == "proposed"
+    assert proposals_expire(NOW_US + PROPOSAL_LIFETIME_US) == 1
+    made = Review.objects.get()
+    assert (state(), ReviewCase.objects.get().review_id) == ("open", None)
+    assert (made.outcome, made.checker, made.checker_id) == ("expired", "desk", None)
+    last = AuditEntry.objects.latest("number")
+    assert (last.who, last.action, last.subject) == ("desk", "expired", f"review_case {TRADE}")
+    assert proposals_expire(NOW_US + PROPOSAL_LIFETIME_US) == 0
+    case_propose(TRADE, ACCEPT, mara, NOW_US + PROPOSAL_LIFETIME_US)
+    case_approve(TRADE, "", carl, NOW_US + PROPOSAL_LIFETIME_US)
+    assert (state(), audit_broken()) == ("resolved", None)
+
+
+def test_a_case_that_was_cleared_while_proposed_takes_another_proposal_once_it_fails_again(
+    case: ReviewCase, mara: User, carl: User
+) -> None:
+    case_propose(TRADE, ACCEPT, mara, NOW_US)
+    take_in(reconciled(2, failed=False))
+    made = Review.objects.get()
+    assert (state(), made.outcome, made.checker, made.checker_id) == ("cleared", "cleared", "desk", None)
+    take_in(reconciled(3))
+    case_propose(TRADE, msgspec.structs.replace(ACCEPT, basis=Basis(3, 33)), mara, NOW_US)
+    case_approve(TRADE, "", carl, NOW_US)
+    assert state() == "resolved"
+
+
+def test_the_trail_keeps_what_was_corrected_from_what_to_what(case: ReviewCase, mara: User) -> None:
+    case_propose(TRADE, ADJUST, mara, NOW_US)
+    told = msgspec.json.decode(AuditEntry.objects.latest("number").after)
+    assert told["corrections"] == [
+        {"table": "trade_result", "key": PRICE.key, "column": "execution_price", "before": "40010", "after": "40000"}
+    ]
+
+
 def test_figures_that_are_right_by_now_clear_the_case_and_wrong_ones_reopen_it(
     case: ReviewCase, mara: User, carl: User
 ) -> None:
@@ -245,8 +285,8 @@ def test_each_role_may_do_what_the_table_says(case: ReviewCase, mara: User, role
 @pytest.mark.parametrize(
     ("wanted", "field"),
     [
-        (msgspec.structs.replace(ACCEPT, adjusted=PRICE), "value_after"),
-        (msgspec.structs.replace(ADJUST, adjusted=None), "value_after"),
+        (msgspec.structs.replace(ACCEPT, adjusted=(PRICE,)), "value_after"),
+        (msgspec.structs.replace(ADJUST, adjusted=()), "value_after"),
         (msgspec.structs.replace(ACCEPT, reason=Reason.WRONG_FEE), "reason"),
         (msgspec.structs.replace(ACCEPT, reason=Reason.OTHER, comment=" "), "comment"),
         (msgspec.structs.replace(ACCEPT, comment="x" * 2_001), "comment"),
