@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -20,14 +21,19 @@ class AtLeast(int):
         return f"more than {int(self):d}"
 
 
+def bounded(counting: Callable[[int], int]) -> int:
+    """What `counting` counts, when it ends one after ROWS_COUNTED_MAX."""
+    counted = counting(ROWS_COUNTED_MAX + 1)
+    return AtLeast(ROWS_COUNTED_MAX) if counted > ROWS_COUNTED_MAX else counted
+
+
 class BoundedPaginator(Paginator):
     """Counts at most ROWS_COUNTED_MAX rows: what lies behind them is reached by filters and search, not by paging."""
 
     @cached_property
     def count(self) -> int:
         """The number of rows that can be paged through."""
-        counted: int = self.object_list[: ROWS_COUNTED_MAX + 1].count()
-        return AtLeast(ROWS_COUNTED_MAX) if counted > ROWS_COUNTED_MAX else counted
+        return bounded(lambda most: self.object_list[:most].count())
 
 
 class BoundedChangeList(ChangeList):

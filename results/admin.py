@@ -16,6 +16,7 @@ from results.domain.outcomes import ResultState, result_id_of
 from results.domain.reconciliation import Status
 from results.letters_admin import DeadLetterAdmin as DeadLetterAdmin
 from results.models import ResultMetrics, TradeReconciliation, TradeReconciliationBreak, TradeResult
+from results.review_admin import ReviewCaseAdmin as ReviewCaseAdmin
 from results.selectors import trade_breaks
 
 DIRECTIONS = ("buy", "sell")

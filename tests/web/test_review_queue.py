@@ -1,0 +1,178 @@
+"""The queue of review cases in the admin: its order, its filters, and that it reads no more than a page."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from paperdesk import bounded_list
+from paperdesk.roles import ADMINISTRATOR, ANALYST, APPROVER, STAFF
+from results.domain.review import Severity
+from results.models import TradeResult
+from results.review_models import Review, ReviewCase
+from tests.web.conftest import ANONYMOUS, SUPERUSER
+from tests.web.rows import row
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+ClientOf = Callable[[str], Client]
+UserOf = Callable[[str], User]
+PLACE = "/admin/results/reviewcase/"
+SHOWN_ID = re.compile(r'class="row-id" href="[^"]+" title="([^"]+)"')
+NOW = timezone.now()
+LOW, MEDIUM, HIGH, CRITICAL = Severity
+
+
+def case(severity: Severity = MEDIUM, hours: float = 1, **changes: Any) -> ReviewCase:
+    """A case that was opened so many hours ago."""
+    values = {
+        "trade_id": uuid.uuid4(), "portfolio": "strategy", "symbol": "BTCUSDT", "exchange": "binance",
+        "kind": "adverse_slippage", "severity": severity, "state": "open", "rejection_reason": "Slippage too high",
+        "break_count": 1, "opened_at": NOW - datetime.timedelta(hours=hours), "reconciliation_version": 1,
+        "reconciliation_hash": 11, "day": NOW.date(), "changed_at": NOW,
+    }  # fmt: skip
+    return ReviewCase.objects.create(**{**values, **changes})
+
+
+def proposed(maker: User, severity: Severity = MEDIUM, **changes: Any) -> ReviewCase:
+    """A case with a proposal."""
+    made = Review(
+        trade_id=uuid.uuid4(), resolution="accept", reason="market_moved", maker=maker.username, maker_id=maker.pk,
+        proposed_at=NOW, expires_at=NOW + datetime.timedelta(hours=24), basis_version=1, basis_hash=11, day=NOW.date(),
+        changed_at=NOW,
+    )  # fmt: skip
+    made.save()
+    return case(severity, trade_id=made.trade_id, state="proposed", review_id=made.pk, **changes)
+
+
+def listed(client: Client, query: str = "") -> list[str]:
+    answer = client.get(PLACE + query)
+    assert answer.status_code == 200
+    return SHOWN_ID.findall(answer.content.decode())
+
+
+def ids(*cases: ReviewCase) -> list[str]:
+    return [str(each.pk) for each in cases]
+
+
+def test_the_gravest_and_oldest_come_first_and_what_is_decided_is_not_shown(
+    client_of: ClientOf, user_of: UserOf
+) -> None:
+    old, new = case(MEDIUM, 50), case(MEDIUM, 2)
+    between = proposed(user_of(STAFF), MEDIUM, hours=9)
+    grave, slight = case(CRITICAL, 1), case(LOW, 500)
+    decided = case(CRITICAL, 900, state="resolved", resolution="accept", resolved_at=NOW)
+    cleared = case(HIGH, 900, state="cleared")
+    client = client_of(ANALYST)
+    assert listed(client) == ids(grave, old, between, new, slight)
+    assert listed(client, "?show=resolved") == ids(decided)
+    assert listed(client, "?show=cleared") == ids(cleared)
+    assert listed(client, "?show=all") == ids(decided, grave, cleared, old, between, new, slight)
+    assert listed(client, "?show=nonsense") == []
+
+
+def test_a_row_says_in_words_what_is_wrong_since_when_and_who_proposed_what(
+    client_of: ClientOf, user_of: UserOf
+) -> None:
+    proposed(user_of(STAFF), HIGH, hours=80, exchange=None, kind="pnl_residual", break_count=3, assignee="staff")
+    page = client_of(ANALYST).get(PLACE).content.decode()
+    cells = re.findall(r'<td class="(?:field-|action)[^>]*>(.*?)</td>', page)
+    words = [" ".join(re.sub(r"<[^>]+>", "", cell).split()) for cell in cells]
+    assert words[:2] + words[3:] == [
+        "high", "3 days ago", "BTCUSDT", "whole trade", "pnl residual", "Slippage too high, and 2 more", "proposed",
+        "accept, market moved: staff", "staff", "strategy",
+    ]  # fmt: skip
+
+
+def test_filters_narrow_by_turn_age_and_place(client_of: ClientOf, user_of: UserOf) -> None:
+    row(TradeResult, exchange="bybit", symbol="ETHUSDT", portfolio="second").save()  # whence filters know the values
+    staff, approver = user_of(STAFF), user_of(APPROVER)
+    mine = case(hours=1, assignee="approver")
+    old = case(hours=30, exchange="bybit", symbol="ETHUSDT")
+    older = case(hours=90, kind="latency", severity=LOW, portfolio="second")
+    of_others, own = proposed(staff, hours=2), proposed(approver, hours=3)
+    client = client_of(APPROVER)
+    assert listed(client, "?show=mine") == ids(mine)
+    assert listed(client, "?show=waiting") == ids(of_others)
+    assert listed(client, "?aged=24") == ids(old, older)
+    assert listed(client, "?aged=72") == ids(older)
+    assert listed(client, "?aged=1") == []
+    assert listed(client, "?exchange=bybit") == ids(old) == listed(client, "?symbol=ETHUSDT")
+    assert listed(client, "?kind=latency") == ids(older) == listed(client, "?severity=low")
+    assert listed(client, "?severity=worst") == []
+    assert listed(client, "?portfolio=second") == ids(older)
+    assert listed(client, "?period=day") == ids(own, of_others, mine)
+
+
+def test_a_trade_is_found_in_any_state_by_its_exact_id(client_of: ClientOf) -> None:
+    decided, _ = case(state="resolved"), case()
+    client = client_of(ANALYST)
+    assert listed(client, f"?q={decided.pk}") == ids(decided)
+    assert listed(client, f"?q={decided.pk}&show=open") == []
+    assert listed(client, f"?q={str(decided.pk)[:8]}") == []
+
+
+def test_an_empty_queue_says_so_in_words(client_of: ClientOf) -> None:
+    client = client_of(ANALYST)
+    assert "Nothing to review." in client.get(PLACE).content.decode()
+    assert "No case matches these filters." in client.get(PLACE + "?aged=24").content.decode()
+    assert "No case has the trade id" in client.get(PLACE + "?q=abc").content.decode()
+
+
+def test_only_who_may_decide_is_offered_what_waits_for_him(client_of: ClientOf) -> None:
+    assert "show=waiting" in client_of(APPROVER).get(PLACE).content.decode()
+    assert "show=waiting" not in client_of(STAFF).get(PLACE).content.decode()
+
+
+@pytest.mark.parametrize("role", [ANALYST, STAFF, APPROVER, ADMINISTRATOR, SUPERUSER])
+def test_every_role_reads_the_queue_and_nobody_adds_or_deletes(role: str, client_of: ClientOf) -> None:
+    found, client = case(), client_of(role)
+    assert listed(client) == ids(found)
+    assert client.get(f"{PLACE}add/").status_code == 403
+    assert client.post(f"{PLACE}{found.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert client_of(ANONYMOUS).get(PLACE).status_code == 302
+
+
+def test_pages_go_on_where_the_one_before_ended(client_of: ClientOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_list, "ROWS_COUNTED_MAX", 100)
+    cases = [case(severity, hours) for severity in (HIGH, MEDIUM) for hours in range(60, 0, -1)]
+    client = client_of(ANALYST)
+    assert listed(client) == ids(*cases[:50])
+    assert listed(client, "?p=2") == ids(*cases[50:100])
+    assert "more than 100 review cases" in " ".join(client.get(PLACE).content.decode().split())
+    assert client.get(PLACE + "?p=3").status_code == 302
+
+
+QUERIES = ["", "?show=mine", "?show=waiting", "?show=all", "?aged=24", "?exchange=binance", "?symbol=BTCUSDT"]
+
+
+@pytest.mark.parametrize("query", [*QUERIES, "?kind=adverse_slippage", "?severity=medium", "?p=1"])
+def test_each_query_of_a_list_is_a_range_of_an_index_in_the_queues_order(
+    query: str, client_of: ClientOf, user_of: UserOf
+) -> None:
+    """On SQLite: a search by index, no scan of the table, and no sort but of rows that are equally old."""
+    if connection.vendor != "sqlite":
+        pytest.skip("EXPLAIN QUERY PLAN is SQLite's")
+    row(TradeResult).save()
+    for number in range(60):
+        case(hours=number / 10, assignee="approver")
+        proposed(user_of(STAFF), hours=number / 10)
+    client = client_of(APPROVER)
+    with CaptureQueriesContext(connection) as queries:
+        client.get(PLACE + query)
+    on_table = [each["sql"] for each in queries if 'FROM "review_case"' in each["sql"]]
+    assert on_table
+    for sql in on_table:
+        assert "LIMIT" in sql
+        plan = [line[3] for line in connection.cursor().execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()]
+        assert not [line for line in plan if line.startswith("SCAN review_case")], (sql, plan)
+        assert "USE TEMP B-TREE FOR ORDER BY" not in plan, (sql, plan)
