@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from paperdesk.admin_format import NOTHING, shown
 from paperdesk.bounded_list import BoundedChangeList, BoundedPaginator
 from paperdesk.columns import description_of, heading_of, name_of
+from paperdesk.list_export import ListExport
 from paperdesk.mirror import window_note
 
 RECORD_COLUMNS = ("version", "day", "row_hash", "stream_id", "ingested_at")
@@ -31,7 +32,7 @@ def is_uuid(text: str) -> bool:
     return True
 
 
-class MirrorAdmin(admin.ModelAdmin):
+class MirrorAdmin(ListExport):
     """Read-only lists that stay quick when the table is large.
 
     columns      the list's columns: names of fields, shown short, and of `further_columns`

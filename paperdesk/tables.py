@@ -59,11 +59,12 @@ def table_of(model: type[models.Model]) -> Table:
     fields = [field for field in model._meta.local_fields if field.column not in INGESTION_COLUMNS]
     key = model._meta.pk
     added: frozenset[str] = getattr(model, "added_columns", frozenset())
-    columns = tuple(Column(field.column, _kind(field), field.null, field.column in added) for field in fields)
+    columns = tuple(Column(field.column, kind_of(field), field.null, field.column in added) for field in fields)
     return Table(model._meta.db_table, str(key.column), columns, issubclass(model, BornModel))
 
 
-def _kind(field: models.Field) -> str:
+def kind_of(field: models.Field) -> str:
+    """The kind of a field's column (`results.domain.canonical`). Raises ImproperlyConfigured."""
     for field_class, kind in KIND_OF_FIELD:
         if isinstance(field, field_class):
             return kind

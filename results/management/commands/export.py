@@ -12,8 +12,8 @@ from django.core.management import CommandError
 
 from paperdesk.command import DeskCommand, day, progress
 from results import services
-from results.pipeline.keep.export import FORMATS, PARQUET
 from results.stores.schema import TABLES
+from results.stores.table_files import FORMATS, PARQUET
 
 
 class Command(DeskCommand):

@@ -2,7 +2,7 @@
 
 Rows are chosen by `day`, the UTC day of their first version, and written day by day. The log is read in slices, between
 which the sync has the file; what is at or below the watermark that is read first never changes, so the file is of that
-moment. In CSV a text that a spreadsheet would take for a formula gets an apostrophe before it; numbers stay numbers.
+moment.
 """
 
 from __future__ import annotations
@@ -12,29 +12,21 @@ import datetime
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
 
 import duckdb
 import msgspec
 import pyarrow
-import pyarrow.compute
-import pyarrow.csv
-import pyarrow.parquet
 
 from results.domain.errors import PaperDeskError
 from results.stores import duck
 from results.stores.failures import WarehouseBusy
 from results.stores.gate import Gate
-from results.stores.schema import ARROW_TYPE, Table, quoted
+from results.stores.schema import Table, quoted
+from results.stores.table_files import file_schema, table_file
 
-PARQUET, CSV = "parquet", "csv"
-FORMATS = (PARQUET, CSV)
 ROWS_PER_SLICE = 20_000  # some 50 ms of the file, 20 MB
 KEYS_PER_QUESTION = 200_000  # whose newest versions are found at once
 WANTED = "wanted"
-FORMULA = r"^[=+\-@\t\r]"
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
-UTC_TIME = pyarrow.timestamp("us", "UTC")
 
 Say = Callable[[int, int], None]
 
@@ -50,13 +42,6 @@ class Exported(msgspec.Struct, frozen=True):
     first_day: datetime.date | None
     last_day: datetime.date | None
     seq: int
-
-
-class Sink(Protocol):
-    """A file under construction."""
-
-    def write_table(self, rows: pyarrow.Table) -> None:
-        """Append rows."""
 
 
 def export_table(
@@ -79,10 +64,10 @@ def export_table(
     total, written = sum(counts.values()), 0
     draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        with _sink(draft, table, file_format) as sink:
+        with table_file(draft, table.columns, file_format) as file:
             for day, count in counts.items():
                 for rows in _newest_of(gate, table, day, count, seq):
-                    sink.write_table(_as_csv(table, rows) if file_format == CSV else rows)
+                    file.write_table(rows)
                     written += rows.num_rows
                     say(written, total)
         _refuse_target(target)
@@ -149,44 +134,4 @@ def _rows_at(
     connection.unregister(WANTED)
     if found.num_rows != chosen.num_rows:
         raise WarehouseBusy(f"the log of {table.name} was rewritten meanwhile; export once more")
-    return found.cast(_schema(table))
-
-
-def _schema(table: Table) -> pyarrow.Schema:
-    """The canonical columns; times have their zone, UTC."""
-    kinds = {**ARROW_TYPE, "time": UTC_TIME}
-    return pyarrow.schema([pyarrow.field(column.name, kinds[column.kind]) for column in table.columns])
-
-
-@contextlib.contextmanager
-def _sink(file: Path, table: Table, file_format: str) -> Iterator[Sink]:
-    if file_format == PARQUET:
-        with pyarrow.parquet.ParquetWriter(file, _schema(table), compression="zstd") as writer:
-            yield writer
-        return
-    times = {column.name for column in table.columns if column.kind == "time"}
-    schema = pyarrow.schema(
-        [pyarrow.field(field.name, pyarrow.string() if field.name in times else field.type) for field in _schema(table)]
-    )
-    with pyarrow.csv.CSVWriter(file, schema) as writer:
-        yield writer
-
-
-def _as_csv(table: Table, rows: pyarrow.Table) -> pyarrow.Table:
-    """Times as ISO-8601 with Z, and no text that a spreadsheet would calculate."""
-    kinds: dict[str, Callable[[Any], Any]] = {"time": _iso, "text": _harmless, "json": _harmless}
-    columns = [kinds.get(column.kind, _as_it_is)(rows[column.name]) for column in table.columns]
-    return pyarrow.table(dict(zip(rows.column_names, columns, strict=True)))
-
-
-def _iso(times: pyarrow.ChunkedArray) -> Any:
-    return pyarrow.compute.strftime(times, format=TIME_FORMAT)
-
-
-def _harmless(texts: pyarrow.ChunkedArray) -> Any:
-    dangerous = pyarrow.compute.match_substring_regex(texts, FORMULA)
-    return pyarrow.compute.if_else(dangerous, pyarrow.compute.binary_join_element_wise("'", texts, ""), texts)
-
-
-def _as_it_is(column: pyarrow.ChunkedArray) -> Any:
-    return column
+    return found.cast(file_schema(table.columns))

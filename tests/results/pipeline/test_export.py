@@ -13,9 +13,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from results.pipeline.keep import export
-from results.pipeline.keep.export import CSV, PARQUET, ExportRefused, export_table
+from results.pipeline.keep.export import ExportRefused, export_table
 from results.stores.gate import Gate
 from results.stores.schema import TABLES
+from results.stores.table_files import CSV, PARQUET
 from tests.results.pipeline.made import Side
 from tests.results.stores.made import DAY
 
