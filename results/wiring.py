@@ -11,6 +11,7 @@ from functools import cache
 
 import structlog
 from django.conf import settings
+from django.db import DatabaseError
 
 from paperdesk.checks import fsync_sentence
 from paperdesk.embedded.redis_server import answers
@@ -34,7 +35,7 @@ from results.pipeline.verify.verifier import Verifier
 from results.stores.clickhouse import ClickHouse
 from results.stores.failures import ClickHouseAway
 from results.stores.gate import Gate
-from results.tolerance_services import tolerances_in_force
+from results.tolerance_services import tolerances_in_force, tolerances_seed
 from trading.wiring import redis_client
 
 HOUR_US = 3_600_000_000
@@ -62,8 +63,14 @@ def clickhouse() -> ClickHouse:
 
 @cache
 def sync() -> Sync:
-    """The pipeline of this process, on the wall clock. Its log begins with how safe Redis is, if that answers."""
+    """The pipeline of this process, on the wall clock; the shipped tolerance is stored if there is none yet. Its log
+    begins with how safe Redis is, if that answers.
+    """
     made = new_sync(now_us)
+    try:
+        tolerances_seed(now_us())
+    except DatabaseError as error:  # it is in force all the same; the next process stores it
+        logger.warning("tolerance not stored", reason=str(error))
     if answers(settings.REDIS_URL):
         logger.info("redis", fsync=fsync_sentence(settings.REDIS_URL))
     return made

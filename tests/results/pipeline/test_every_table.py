@@ -14,11 +14,16 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
+from django.contrib.auth.models import User
 
 from paperdesk.models import OutboxRow
 from results.domain.canonical import row_hash
+from results.domain.review import Basis, Reason, Resolution
 from results.pipeline.relay import Relay
+from results.review_models import ReviewCase
+from results.review_services import Adjusted, Wanted, case_comment, case_propose
 from results.stores.schema import TABLES
+from results.tolerance_services import tolerances_seed
 from tests.results.pipeline.made import Side
 from tests.results.pipeline.made_trades import PREFIX, START_US, Portfolio
 from tests.trading.stores.test_monitor_store import watched
@@ -82,6 +87,29 @@ def settings_are_made_and_relayed(side: Side) -> None:
     Relay(side.client).once(side.sync.stream.state().epoch)
 
 
+def a_case_is_opened(side: Side) -> None:
+    a_closed_trade_is_reconciled(side)
+    side.settle()  # the Django tables take the reconciliation in, and with it comes the case
+    Relay(side.client).once(side.sync.stream.state().epoch)
+
+
+def a_correction_is_proposed(side: Side) -> None:
+    a_case_is_opened(side)
+    case = ReviewCase.objects.get()
+    maker = User.objects.create_superuser("mara")
+    basis = Basis(case.reconciliation_version, case.reconciliation_hash)
+    price = Adjusted("trade_result", ORDER, 1, "execution_price", Decimal(39_000), Decimal(40_020))
+    wanted = Wanted(Resolution.ADJUST, Reason.WRONG_PRICE, basis, "", price)
+    case_propose(case.pk, wanted, maker, START_US)
+    case_comment(case.pk, "The venue's own fill says 40,020.", maker, START_US)
+    Relay(side.client).once(side.sync.stream.state().epoch)
+
+
+def a_tolerance_is_stored(side: Side) -> None:
+    tolerances_seed(START_US)
+    Relay(side.client).once(side.sync.stream.state().epoch)
+
+
 STEPS: dict[str, Callable[[Side], None]] = {
     "paper_trade": a_trade_opens,
     "trade_result": a_trade_opens,
@@ -97,6 +125,12 @@ STEPS: dict[str, Callable[[Side], None]] = {
     "venue": settings_are_made_and_relayed,
     "instrument": settings_are_made_and_relayed,
     "strategy": settings_are_made_and_relayed,
+    "reconciliation_tolerance": a_tolerance_is_stored,
+    "audit_entry": a_tolerance_is_stored,
+    "review_case": a_case_is_opened,
+    "review": a_correction_is_proposed,
+    "trade_adjustment": a_correction_is_proposed,
+    "review_comment": a_correction_is_proposed,
 }
 
 
@@ -126,7 +160,7 @@ def test_the_step_that_makes_a_row_puts_it_into_the_stream(side: Side, table: st
     assert side.log_length(table) >= 1
 
 
-@pytest.mark.parametrize("table", sorted(name for name in STEPS if name not in ("venue", "instrument", "strategy")))
+@pytest.mark.parametrize("table", sorted(name for name in STEPS if not TABLES[name].is_born))
 def test_a_step_that_was_not_sent_leaves_neither_record_nor_entry(side: Side, table: str) -> None:
     """Nothing is written beside the one script that carries the entries."""
     whole, sent = StepRunner.run, []
@@ -144,13 +178,19 @@ def test_a_step_that_was_not_sent_leaves_neither_record_nor_entry(side: Side, ta
 
 
 def test_a_row_that_is_born_in_django_has_its_outbox_row_in_the_same_transaction(side: Side) -> None:
-    settings_seed("synthetic", START_US)
+    settings_are_made_and_relayed(side)
+    a_tolerance_is_stored(side)
+    a_correction_is_proposed(side)
     born = {name for name, table in TABLES.items() if table.is_born}
     assert set(OutboxRow.objects.values_list("table", flat=True)) == born
+
+
+def test_a_row_that_could_not_be_relayed_is_relayed_the_next_time(side: Side) -> None:
+    settings_seed("synthetic", START_US)
     with patch.object(StepRunner, "run", side_effect=Stopped), pytest.raises(Stopped):
         Relay(side.client).once(side.sync.stream.state().epoch)
     assert side.entries() == []
-    assert set(OutboxRow.objects.values_list("relayed_epoch", flat=True)) == {""}  # it is relayed the next time
+    assert set(OutboxRow.objects.values_list("relayed_epoch", flat=True)) == {""}
 
 
 def state_of(side: Side) -> dict[bytes, Any]:
