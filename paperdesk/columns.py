@@ -34,6 +34,7 @@ HOURS = Unit("h", "hours")
 COUNT = Unit("", "a count")
 HASH = Unit("", "signed 64-bit hash")
 OF_THE_KIND = Unit("", "in the unit of the break's kind: a price, a quantity, US dollars or milliseconds")
+OF_THE_COLUMN = Unit("", "in the unit of the adjusted column")
 UTC = Unit("UTC", "UTC, to the microsecond")
 UTC_DAY = Unit("UTC", "a UTC day")
 
@@ -50,13 +51,15 @@ UNITS: dict[str, Unit] = {
     **dict.fromkeys(("cumulative_pnl", "unrealised_usd", "equity_usd", "leg_out_total_loss"), USD),
     **dict.fromkeys(("fees_paid", "funding_received", "pnl", "commission", "fees", "fee"), USD),
     **dict.fromkeys(("quantity", "lot_size", "filled_quantity", "order_quantity", "depth", "volume"), BASE),
-    **dict.fromkeys(("entry_spread_bps", "slippage_cost_bps"), BPS),
+    **dict.fromkeys(("entry_spread_bps", "slippage_cost_bps", "slippage_bps"), BPS),
     **dict.fromkeys(("win_rate", "max_drawdown"), RATIO),
     **dict.fromkeys(("execution_latency_ms", "broker_latency_ms", "network_latency_ms", "queue_wait_ms"), MILLISECONDS),
+    **dict.fromkeys(("execution_ms", "broker_ms", "network_ms"), MILLISECONDS),
     **dict.fromkeys(("expected", "actual", "tolerance"), OF_THE_KIND),
+    **dict.fromkeys(("value_before", "value_after"), OF_THE_COLUMN),
     **dict.fromkeys(("trades_executed", "trades_won", "trades_lost", "leg_out_events", "active_trade_count"), COUNT),
     **dict.fromkeys(("total_trades", "win_count", "loss_count", "leg_out_count", "break_count"), COUNT),
-    **dict.fromkeys(("improvement_count", "version", "tries"), COUNT),
+    **dict.fromkeys(("improvement_count", "version", "tries", "missing_results", "duplicate_results"), COUNT),
     "hedge_loss": QUOTE,
     "slippage": Unit("", "execution minus requested price; negative is favourable for a buy"),
     "discrepancy": OF_THE_KIND,
@@ -100,6 +103,13 @@ NAMES: dict[str, str] = {
     "filled_100_at": "at 100%",
     "filled_through_at": "by trade-through",
     "leg_out_ms": "leg-out time",
+    "opened_at": "opened",
+    "proposed_at": "proposed",
+    "expires_at": "expires",
+    "decided_at": "decided",
+    "resolved_at": "resolved",
+    "said_at": "said",
+    "changed_at": "changed",
     "rejection_reason": "reason",
     "entry_spread_bps": "spread",
     "position_size_usd": "size per leg",

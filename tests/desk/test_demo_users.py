@@ -17,11 +17,11 @@ def groups(db: None) -> None:
     roles.grant()
 
 
-def test_a_first_run_makes_three_users_with_working_passwords_in_their_groups(tmp_path: Path) -> None:
+def test_a_first_run_makes_a_user_of_each_role_with_working_passwords_in_their_groups(tmp_path: Path) -> None:
     passwords = ensure_demo_users(tmp_path)
-    assert list(passwords) == ["analyst", "staff", "admin"]
-    assert len(set(passwords.values())) == 3
-    for name, group in (("analyst", "analyst"), ("staff", "staff"), ("admin", "administrator")):
+    assert list(passwords) == ["analyst", "staff", "approver", "admin"]
+    assert len(set(passwords.values())) == 4
+    for name, group in zip(passwords, roles.ROLES, strict=True):
         user = User.objects.get(username=name)
         assert user.check_password(passwords[name])
         assert user.is_staff
@@ -43,5 +43,5 @@ def test_the_passwords_are_for_their_owner_only(tmp_path: Path) -> None:
 
 def test_a_user_who_was_there_before_keeps_the_password(tmp_path: Path) -> None:
     User.objects.create_user("staff", password="of-their-own")
-    assert list(ensure_demo_users(tmp_path)) == ["analyst", "admin"]
+    assert list(ensure_demo_users(tmp_path)) == ["analyst", "approver", "admin"]
     assert User.objects.get(username="staff").check_password("of-their-own")
