@@ -99,7 +99,7 @@ def a_correction_is_proposed(side: Side) -> None:
     maker = User.objects.create_superuser("mara")
     basis = Basis(case.reconciliation_version, case.reconciliation_hash)
     price = Adjusted("trade_result", ORDER, 1, "execution_price", Decimal(39_000), Decimal(40_020))
-    wanted = Wanted(Resolution.ADJUST, Reason.WRONG_PRICE, basis, "", price)
+    wanted = Wanted(Resolution.ADJUST, Reason.WRONG_PRICE, basis, "", (price,))
     case_propose(case.pk, wanted, maker, START_US)
     case_comment(case.pk, "The venue's own fill says 40,020.", maker, START_US)
     Relay(side.client).once(side.sync.stream.state().epoch)
