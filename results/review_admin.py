@@ -2,170 +2,29 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from django.contrib import admin
-from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.timesince import timesince
 
 from paperdesk.admin_filters import found_filter, listed_filter, period_filter
-from paperdesk.admin_format import NOTHING, utc
 from paperdesk.bounded_list import BoundedChangeList
-from paperdesk.mirror_admin import MirrorAdmin, trade_links
-from paperdesk.roles import may_decide
+from paperdesk.mirror_admin import ROWS_A_PAGE, MirrorAdmin, trade_links
+from paperdesk.roles import may_decide, may_propose
+from results.bulk_review import ApprovalForm, cases_approve, cases_assign, chosen_cases, seen_in
 from results.domain.breaks import BreakKind
-from results.domain.review import CaseState, Severity
+from results.domain.units import us_of_datetime
 from results.models import TradeResult
-from results.review_models import Review, ReviewCase
-from results.review_queue import GRAVEST_FIRST, UNDECIDED, QueuePaginator, Streams, proposals_of, waiting_for
-
-SHOWN = {
-    "open": "What is undecided",
-    "mine": "Assigned to me, undecided",
-    "waiting": "Waiting for my decision",
-    "resolved": "Resolved",
-    "cleared": "Cleared by newer figures",
-    "all": "All",
-}
-STATES_SHOWN = {
-    "open": UNDECIDED,
-    "mine": UNDECIDED,
-    "waiting": (CaseState.PROPOSED,),
-    "resolved": (CaseState.RESOLVED,),
-    "cleared": (CaseState.CLEARED,),
-    "all": tuple(CaseState),
-}
-AGED_HOURS = (24, 72)
-TONES = {CaseState.OPEN: "bad", CaseState.PROPOSED: "wait", CaseState.RESOLVED: "good", CaseState.CLEARED: "calm"}
-
-
-def shown_in(request: HttpRequest) -> str:
-    """What the list shows: what is undecided, unless something else or a certain trade was asked for."""
-    return request.GET.get("show") or ("all" if request.GET.get("q", "").strip() else "open")
-
-
-def severities_in(request: HttpRequest) -> tuple[Severity, ...]:
-    """The severities that the list shows; none for a word that is none."""
-    word = request.GET.get("severity")
-    return GRAVEST_FIRST if word is None else tuple(each for each in Severity if each.name.lower() == word)
-
-
-class ShowFilter(SimpleListFilter):
-    """Whose turn it is, and what is over."""
-
-    title = "what to show"
-    parameter_name = "show"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
-        """The choices; `open` is chosen at first. Nothing waits for who may not decide."""
-        self.chosen = shown_in(request)
-        return [(key, words) for key, words in SHOWN.items() if key != "waiting" or may_decide(request.user)]
-
-    def choices(self, changelist: Any) -> Iterator[Any]:
-        """Each as a link."""
-        for key, words in self.lookup_choices:
-            address = changelist.get_query_string({self.parameter_name: key})
-            yield {"selected": key == self.chosen, "query_string": address, "display": words}
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ReviewCase]) -> QuerySet[ReviewCase]:
-        """The cases in the states that belong to the choice."""
-        cases = queryset.filter(state__in=STATES_SHOWN.get(self.chosen, ()))
-        if self.chosen == "mine":
-            return cases.filter(assignee=request.user.get_username())
-        return waiting_for(request.user, cases) if self.chosen == "waiting" else cases
-
-
-class SeverityFilter(SimpleListFilter):
-    """How grave."""
-
-    title = "severity"
-    parameter_name = "severity"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
-        """The severities in words, the gravest first."""
-        return [(each.name.lower(), each.name.lower()) for each in GRAVEST_FIRST]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ReviewCase]) -> QuerySet[ReviewCase]:
-        """The cases of the chosen one."""
-        return queryset if self.value() is None else queryset.filter(severity__in=severities_in(request))
-
-
-class AgeFilter(SimpleListFilter):
-    """Cases that have been waiting for long."""
-
-    title = "age"
-    parameter_name = "aged"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
-        """The ages, in hours."""
-        return [(str(hours), f"Over {hours} hours") for hours in AGED_HOURS]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ReviewCase]) -> QuerySet[ReviewCase]:
-        """The cases that were opened longer ago than that."""
-        hours = self.value()
-        if hours is None:
-            return queryset
-        if hours not in map(str, AGED_HOURS):
-            return queryset.none()
-        return queryset.filter(opened_at__lte=timezone.now() - datetime.timedelta(hours=int(hours)))
-
-
-@admin.display(description="severity")
-def severity(row: ReviewCase) -> str:
-    """The severity as a word, which also has a colour."""
-    word = Severity(row.severity).name.lower()
-    return format_html('<span class="severity severity-{}">{}</span>', word, word)
-
-
-@admin.display(description="opened")
-def opened(row: ReviewCase) -> str:
-    """How long ago the case was opened, the exact time on hover."""
-    aged = timezone.now() - row.opened_at >= datetime.timedelta(hours=AGED_HOURS[-1])
-    tone = "when aged" if aged and row.state in UNDECIDED else "when"
-    words = f"{timesince(row.opened_at, depth=1)} ago"
-    exactly = utc(row.opened_at)
-    return format_html('<time class="{}" datetime="{}" title="{}">{}</time>', tone, exactly, exactly, words)
-
-
-@admin.display(description="venue")
-def venue(row: ReviewCase) -> str:
-    """Where the gravest break is."""
-    return row.exchange or "whole trade"
-
-
-@admin.display(description="kind")
-def kind(row: ReviewCase) -> str:
-    """The gravest break's kind; another program's reconciliation has none."""
-    return row.kind.replace("_", " ") if row.kind else NOTHING
-
-
-@admin.display(description="why it failed")
-def why(row: ReviewCase) -> str:
-    """The reason of the gravest break, and how many there are besides."""
-    reason = row.rejection_reason or "No reason given"
-    return f"{reason}, and {row.break_count - 1} more" if row.break_count > 1 else reason
-
-
-@admin.display(description="state")
-def state(row: ReviewCase) -> str:
-    """Where the case stands."""
-    return format_html('<span class="pill pill-{}">{}</span>', TONES[CaseState(row.state)], row.state)
-
-
-@admin.display(description="proposal")
-def proposal(row: Any) -> str:
-    """Who proposed what and why, and who approved it."""
-    made: Review | None = row.proposal
-    if made is None:
-        return NOTHING
-    told = f"{made.resolution}, {made.get_reason_display()}: {made.maker}"
-    return f"{told}; approved by {made.checker}" if made.checker else told
+from results.review_list import DISPLAYS, STATES_SHOWN, AgeFilter, SeverityFilter, ShowFilter, severities_in, shown_in
+from results.review_models import ReviewCase
+from results.review_queue import QueuePaginator, Streams, proposals_of
 
 
 class QueueChangeList(BoundedChangeList):
@@ -181,6 +40,19 @@ class QueueChangeList(BoundedChangeList):
             row.proposal = proposals.get(row.review_id)
 
 
+def now_us() -> int:
+    """The wall clock in microseconds UTC."""
+    return us_of_datetime(timezone.now())
+
+
+def _chosen(request: HttpRequest) -> list[uuid.UUID]:
+    """The trades whose cases were chosen, each once."""
+    try:
+        return [*dict.fromkeys(uuid.UUID(text) for text in request.POST.getlist(ACTION_CHECKBOX_NAME))]
+    except ValueError as error:
+        raise BadRequest("a chosen case is not named by the id of its trade") from error
+
+
 @admin.register(ReviewCase)
 class ReviewCaseAdmin(MirrorAdmin):
     """Cases of review, the gravest and oldest first."""
@@ -189,8 +61,9 @@ class ReviewCaseAdmin(MirrorAdmin):
         "severity", "opened", "trade_id", "symbol", "venue", "kind", "why", "state", "proposal", "assignee",
         "portfolio",
     )  # fmt: skip
-    further_columns = (severity, opened, venue, kind, why, state, proposal)
+    further_columns = DISPLAYS
     id_columns = ("trade_id",)
+    actions = ("approve", "assign_to_me")
     search_help_text = "A trade's exact id; cases in any state are found."
     list_filter = (
         ShowFilter,
@@ -212,9 +85,16 @@ class ReviewCaseAdmin(MirrorAdmin):
 
     class Media:
         css: ClassVar = {"all": ["css/review.css"]}
+        js: ClassVar = ["js/case_keys.js"]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The queue. Cases never leave their table, so it has no window."""
+        """The queue. Cases never leave their table, so it has no window. An action that the user may not do is refused
+        by name, and nothing is done."""
+        if request.method == "POST":
+            _chosen(request)
+            for action in filter(None, request.POST.getlist("action")):
+                if action not in self.get_actions(request):
+                    raise PermissionDenied(f"Your role may not do this with cases: {action}.")
         return super().changelist_view(request, {"subtitle": None, **(extra_context or {})})
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
@@ -227,6 +107,54 @@ class ReviewCaseAdmin(MirrorAdmin):
         """Pages of the states and severities that are shown."""
         states = STATES_SHOWN.get(shown_in(request), ())
         return QueuePaginator(queryset, per_page, Streams(queryset, states, severities_in(request)))
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may decide on proposals of others."""
+        return may_decide(request.user)
+
+    def has_work_permission(self, request: HttpRequest) -> bool:
+        """Whether a case may be assigned to the user."""
+        return may_propose(request.user) or may_decide(request.user)
+
+    @admin.action(description="Approve the chosen proposals", permissions=["decide"])
+    def approve(self, request: HttpRequest, queryset: QuerySet[ReviewCase]) -> HttpResponse | None:
+        """First a page with the proposals, then, of those that were on it, each approved or refused with a reason."""
+        trades = _chosen(request)
+        if self._too_many(request, trades):
+            return None
+        form = ApprovalForm(request.POST if "seen" in request.POST else None)
+        cases = chosen_cases(trades, request.user, now_us())
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts, "media": self.media, "form": form, "cases": cases, "title": "Approve proposals",
+            "approvable": sum(1 for each in cases if not each.refusal), "queue": request.get_full_path(),
+        }  # fmt: skip
+        if form.is_valid():
+            seen = seen_in(request.POST.getlist("seen"))
+            wanted = {trade: seen.get(trade) for trade in trades}
+            answers = cases_approve(wanted, form.cleaned_data["comment"], request.user, now_us())
+            refused = sum(1 for each in answers if each.refusal)
+            context |= {"answers": answers, "refused": refused, "approved": len(answers) - refused}
+        return TemplateResponse(request, "admin/review_approve.html", context)
+
+    @admin.action(description="Assign the chosen cases to me", permissions=["work"])
+    def assign_to_me(self, request: HttpRequest, queryset: QuerySet[ReviewCase]) -> None:
+        """Assigns each, and says which could not be."""
+        trades = _chosen(request)
+        if self._too_many(request, trades):
+            return
+        answers = cases_assign(trades, request.user, now_us())
+        for each in (one for one in answers if one.refusal):
+            self.message_user(request, f"Trade {each.trade_id}: {each.refusal}", messages.ERROR)
+        if done := sum(1 for each in answers if not each.refusal):
+            words = "1 case is" if done == 1 else f"{done} cases are"
+            self.message_user(request, f"{words} now assigned to you.", messages.SUCCESS)
+
+    def _too_many(self, request: HttpRequest, trades: Sequence[uuid.UUID]) -> bool:
+        if len(trades) <= ROWS_A_PAGE and request.POST.get("select_across", "0") == "0":
+            return False
+        self.message_user(request, f"At most {ROWS_A_PAGE} cases, those of a page, at once.", messages.ERROR)
+        return True
 
     def related_links(self, row: Any) -> list[tuple[str, str]]:
         """The trade and what belongs to it."""

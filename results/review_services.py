@@ -108,21 +108,27 @@ def case_withdraw(trade_id: uuid.UUID, user: Any, now_us: int) -> ReviewCase:
     return _end(trade_id, Outcome.WITHDRAWN, _person(user), now_us, "", review.withdraw)
 
 
-def case_return(trade_id: uuid.UUID, comment: str, user: Any, now_us: int) -> ReviewCase:
-    """Not approve a proposal, with a word why. Raises ReviewForbidden, CaseUnknown, ReviewRefused, OwnProposal."""
+def case_return(trade_id: uuid.UUID, comment: str, user: Any, now_us: int, seen: uuid.UUID | None = None) -> ReviewCase:
+    """Not approve a proposal, with a word why; `seen` is the one that was looked at, if that is known.
+
+    Raises ReviewForbidden, CaseUnknown, ReviewRefused, OwnProposal, StaleProposal for another one than `seen`.
+    """
     _require(roles.may_decide(user), f"trade {trade_id}: only approvers decide on proposals")
     if not comment.strip():
         raise ReviewRefused("comment: say what is missing, so that the maker can mend it", "comment")
-    return _end(trade_id, Outcome.RETURNED, _person(user), now_us, comment, review.give_back)
+    return _end(trade_id, Outcome.RETURNED, _person(user), now_us, comment, review.give_back, seen)
 
 
-def case_approve(trade_id: uuid.UUID, comment: str, user: Any, now_us: int) -> ReviewCase:
-    """Approve another person's proposal: the case is resolved, and an adjustment is in force.
+def case_approve(
+    trade_id: uuid.UUID, comment: str, user: Any, now_us: int, seen: uuid.UUID | None = None
+) -> ReviewCase:
+    """Approve another person's proposal: the case is resolved, and an adjustment is in force. `seen` is the proposal
+    that was looked at, if that is known: another one is not approved in its place.
 
     Raises ReviewForbidden, CaseUnknown, ReviewRefused, OwnProposal, StaleProposal, ExpiredProposal.
     """
     _require(roles.may_decide(user), f"trade {trade_id}: only approvers decide on proposals")
-    return _end(trade_id, Outcome.APPROVED, _person(user), now_us, comment, partial(review.approve, at_us=now_us))
+    return _end(trade_id, Outcome.APPROVED, _person(user), now_us, comment, partial(review.approve, at_us=now_us), seen)
 
 
 def proposals_expire(now_us: int) -> int:
@@ -182,12 +188,15 @@ def _end(
     now_us: int,
     comment: str,
     rule: Callable[[Case, Person], Case],
+    seen: uuid.UUID | None = None,
 ) -> ReviewCase:
     if len(comment) > COMMENT_CHARACTERS_MAX:
         raise ReviewRefused(f"comment: {len(comment)} characters, at most {COMMENT_CHARACTERS_MAX} are kept", "comment")
     with transaction.atomic():
         row = _locked(trade_id)
         after = rule(_case(row), by)
+        if seen is not None and row.review_id != seen:
+            raise review.StaleProposal(f"trade {trade_id}: there is another proposal than the one you saw; look at it")
         made = Review.objects.select_for_update().get(pk=row.review_id)
         made.outcome, made.checker, made.checker_id = outcome, by.name, by.id or None
         made.decided_at, made.decision_comment = datetime_of(now_us), comment.strip()
@@ -241,9 +250,12 @@ def _locked(trade_id: uuid.UUID) -> ReviewCase:
 
 
 def _case(row: ReviewCase) -> Case:
-    """The case as the rules know it."""
+    return case_of(row, Review.objects.filter(pk=row.review_id).first() if row.review_id else None)
+
+
+def case_of(row: ReviewCase, made: Review | None) -> Case:
+    """The case as the rules know it; `made` is the proposal that it names."""
     basis = Basis(row.reconciliation_version, row.reconciliation_hash)
-    made = Review.objects.filter(pk=row.review_id).first() if row.review_id else None
     return Case(str(row.trade_id), CaseState(row.state), basis, proposal_of(made) if made else None)
 
 

@@ -1,0 +1,166 @@
+"""What the list of review cases shows of each, and by what it is filtered. No filter reads the table."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+
+from paperdesk.admin_format import NOTHING, utc
+from paperdesk.roles import may_decide
+from results.domain.review import CaseState, Severity
+from results.review_models import Review, ReviewCase
+from results.review_queue import GRAVEST_FIRST, UNDECIDED, waiting_for
+
+SHOWN = {
+    "open": "What is undecided",
+    "mine": "Assigned to me, undecided",
+    "waiting": "Waiting for my decision",
+    "resolved": "Resolved",
+    "cleared": "Cleared by newer figures",
+    "all": "All",
+}
+STATES_SHOWN = {
+    "open": UNDECIDED,
+    "mine": UNDECIDED,
+    "waiting": (CaseState.PROPOSED,),
+    "resolved": (CaseState.RESOLVED,),
+    "cleared": (CaseState.CLEARED,),
+    "all": tuple(CaseState),
+}
+AGED_HOURS = (24, 72)
+TONES = {CaseState.OPEN: "bad", CaseState.PROPOSED: "wait", CaseState.RESOLVED: "good", CaseState.CLEARED: "calm"}
+
+
+def shown_in(request: HttpRequest) -> str:
+    """What the list shows: what is undecided, unless something else or a certain trade was asked for."""
+    return request.GET.get("show") or ("all" if request.GET.get("q", "").strip() else "open")
+
+
+def severities_in(request: HttpRequest) -> tuple[Severity, ...]:
+    """The severities that the list shows; none for a word that is none."""
+    word = request.GET.get("severity")
+    return GRAVEST_FIRST if word is None else tuple(each for each in Severity if each.name.lower() == word)
+
+
+class ShowFilter(SimpleListFilter):
+    """Whose turn it is, and what is over."""
+
+    title = "what to show"
+    parameter_name = "show"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
+        """The choices; `open` is chosen at first. Nothing waits for who may not decide."""
+        self.chosen = shown_in(request)
+        return [(key, words) for key, words in SHOWN.items() if key != "waiting" or may_decide(request.user)]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Each as a link."""
+        for key, words in self.lookup_choices:
+            address = changelist.get_query_string({self.parameter_name: key})
+            yield {"selected": key == self.chosen, "query_string": address, "display": words}
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ReviewCase]) -> QuerySet[ReviewCase]:
+        """The cases in the states that belong to the choice."""
+        cases = queryset.filter(state__in=STATES_SHOWN.get(self.chosen, ()))
+        if self.chosen == "mine":
+            return cases.filter(assignee=request.user.get_username())
+        return waiting_for(request.user, cases) if self.chosen == "waiting" else cases
+
+
+class SeverityFilter(SimpleListFilter):
+    """How grave."""
+
+    title = "severity"
+    parameter_name = "severity"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
+        """The severities in words, the gravest first."""
+        return [(each.name.lower(), each.name.lower()) for each in GRAVEST_FIRST]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ReviewCase]) -> QuerySet[ReviewCase]:
+        """The cases of the chosen one."""
+        return queryset if self.value() is None else queryset.filter(severity__in=severities_in(request))
+
+
+class AgeFilter(SimpleListFilter):
+    """Cases that have been waiting for long."""
+
+    title = "age"
+    parameter_name = "aged"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
+        """The ages, in hours."""
+        return [(str(hours), f"Over {hours} hours") for hours in AGED_HOURS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ReviewCase]) -> QuerySet[ReviewCase]:
+        """The cases that were opened longer ago than that."""
+        hours = self.value()
+        if hours is None:
+            return queryset
+        if hours not in map(str, AGED_HOURS):
+            return queryset.none()
+        return queryset.filter(opened_at__lte=timezone.now() - datetime.timedelta(hours=int(hours)))
+
+
+@admin.display(description="severity")
+def severity(row: ReviewCase) -> str:
+    """The severity as a word, which also has a colour."""
+    word = Severity(row.severity).name.lower()
+    return format_html('<span class="severity severity-{}">{}</span>', word, word)
+
+
+@admin.display(description="opened")
+def opened(row: ReviewCase) -> str:
+    """How long ago the case was opened, the exact time on hover."""
+    aged = timezone.now() - row.opened_at >= datetime.timedelta(hours=AGED_HOURS[-1])
+    tone = "when aged" if aged and row.state in UNDECIDED else "when"
+    words = f"{timesince(row.opened_at, depth=1)} ago"
+    exactly = utc(row.opened_at)
+    return format_html('<time class="{}" datetime="{}" title="{}">{}</time>', tone, exactly, exactly, words)
+
+
+@admin.display(description="venue")
+def venue(row: ReviewCase) -> str:
+    """Where the gravest break is."""
+    return row.exchange or "whole trade"
+
+
+@admin.display(description="kind")
+def kind(row: ReviewCase) -> str:
+    """The gravest break's kind; another program's reconciliation has none."""
+    return row.kind.replace("_", " ") if row.kind else NOTHING
+
+
+@admin.display(description="why it failed")
+def why(row: ReviewCase) -> str:
+    """The reason of the gravest break, and how many there are besides."""
+    reason = row.rejection_reason or "No reason given"
+    return f"{reason}, and {row.break_count - 1} more" if row.break_count > 1 else reason
+
+
+@admin.display(description="state")
+def state(row: ReviewCase) -> str:
+    """Where the case stands."""
+    return format_html('<span class="pill pill-{}">{}</span>', TONES[CaseState(row.state)], row.state)
+
+
+@admin.display(description="proposal")
+def proposal(row: Any) -> str:
+    """Who proposed what and why, and who approved it."""
+    made: Review | None = row.proposal
+    if made is None:
+        return NOTHING
+    told = f"{made.resolution}, {made.get_reason_display()}: {made.maker}"
+    return f"{told}; approved by {made.checker}" if made.checker else told
+
+
+DISPLAYS = (severity, opened, venue, kind, why, state, proposal)
