@@ -16,9 +16,10 @@ from django.utils import timezone
 
 from paperdesk.admin_filters import found_filter, listed_filter, period_filter
 from paperdesk.bounded_list import BoundedChangeList
-from paperdesk.mirror_admin import ROWS_A_PAGE, MirrorAdmin, trade_links
+from paperdesk.mirror_admin import ROWS_A_PAGE, MirrorAdmin
 from paperdesk.roles import may_decide, may_propose
 from results.bulk_review import ApprovalForm, cases_approve, cases_assign, chosen_cases, seen_in
+from results.case_page import CasePage
 from results.domain.breaks import BreakKind
 from results.domain.units import us_of_datetime
 from results.models import TradeResult
@@ -54,7 +55,7 @@ def _chosen(request: HttpRequest) -> list[uuid.UUID]:
 
 
 @admin.register(ReviewCase)
-class ReviewCaseAdmin(MirrorAdmin):
+class ReviewCaseAdmin(CasePage, MirrorAdmin):
     """Cases of review, the gravest and oldest first."""
 
     columns = (
@@ -74,12 +75,6 @@ class ReviewCaseAdmin(MirrorAdmin):
         found_filter(TradeResult, "symbol"),
         found_filter(TradeResult, "portfolio"),
         period_filter("opened_at"),
-    )
-    record_columns = ("version", "day", "row_hash", "changed_at", "changed_by")
-    groups = (
-        ("Case", ("trade_id", "portfolio", "symbol", "exchange", "state", "severity", "opened_at", "assignee")),
-        ("Failure", ("kind", "rejection_reason", "break_count", "reconciliation_version", "reconciliation_hash")),
-        ("Decision", ("review_id", "resolution", "resolved_at")),
     )
     change_list_template = "admin/review_queue.html"
 
@@ -155,7 +150,3 @@ class ReviewCaseAdmin(MirrorAdmin):
             return False
         self.message_user(request, f"At most {ROWS_A_PAGE} cases, those of a page, at once.", messages.ERROR)
         return True
-
-    def related_links(self, row: Any) -> list[tuple[str, str]]:
-        """The trade and what belongs to it."""
-        return trade_links(row.trade_id)

@@ -19,6 +19,7 @@ from django.db.models import Model
 from redis import Redis
 from redis.exceptions import RedisError
 
+from paperdesk.mirror import window_began, window_note
 from results.domain.units import ZERO, datetime_of
 from trading.domain.orders import Order
 from trading.domain.queue import progress_fraction
@@ -55,12 +56,14 @@ class ResultLine:
 
 @dataclass(frozen=True)
 class TradePage:
-    """One trade. `facts` is a PaperTrade, saved or made from Redis; `trouble` a sentence, "" when all could be read."""
+    """One trade. `facts` is a PaperTrade, saved or made from Redis; `trouble` a sentence, "" when all could be read;
+    `left` says where its rows are that are too old for the tables, "" when none is."""
 
     facts: PaperTrade
     is_open: bool
     is_durable: bool
     trouble: str
+    left: str = ""
     orders: list[OrderLine] = field(default_factory=list)
     results: list[ResultLine] = field(default_factory=list)
     funding: list[FundingPayment] = field(default_factory=list)
@@ -116,6 +119,7 @@ def trade_page(trade_id: uuid.UUID, connect: Callable[[], Redis]) -> TradePage |
         is_open=facts.status != "Closed",
         is_durable=row is not None,
         trouble=trouble,
+        left=_left(facts),
         orders=[_order_line(order) for order in trade.all_orders] if trade else [],
         results=_results(trade_id),
         funding=list(FundingPayment.objects.filter(trade_id=trade_id)[:ROWS_SHOWN_MAX]),
@@ -153,6 +157,11 @@ def trade_in_redis(trade_id: str, connect: Callable[[], Redis]) -> tuple[Trade |
     except WireError as error:
         return None, f"The trade's record in Redis cannot be read: {error}"
     return None, ""
+
+
+def _left(facts: PaperTrade) -> str:
+    began = window_began()
+    return window_note() if began is not None and facts.entry_time.date() < began else ""
 
 
 def _keys_of(portfolio: str, trade_id: str) -> tuple[str, str]:

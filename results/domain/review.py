@@ -14,9 +14,9 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from results.domain.break_words import size_of
 from results.domain.breaks import Break, BreakKind
 from results.domain.errors import PaperDeskError
-from results.domain.outcomes import BPS
 from results.domain.units import MICROSECONDS, ZERO, iso_of
 
 PROPOSAL_HOURS = 24
@@ -164,12 +164,8 @@ def _severity(found: Break) -> Severity:
 
 
 def times_over(found: Break) -> Decimal:
-    """How many times its tolerance a slippage (in bps of the requested price) or a latency is; 0 if that is unknown."""
-    if not found.expected or found.actual is None or not found.tolerance:
-        return ZERO
-    if found.kind is BreakKind.LATENCY:
-        return found.actual / found.tolerance
-    return abs(found.actual - found.expected) / found.expected * BPS / found.tolerance
+    """How many times its tolerance a break is; 0 if that is unknown, or nothing is allowed."""
+    return size_of(found).times or ZERO
 
 
 def opened(trade_id: str, basis: Basis) -> Case:

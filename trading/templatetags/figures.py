@@ -12,6 +12,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from results.domain.break_words import short
 from results.domain.units import plain, text_of
 
 register = template.Library()
@@ -92,6 +93,12 @@ def digits(value: Decimal | None) -> str:
     if value is None:
         return NONE
     return _figure(value, (MINUS if value < 0 else "") + _grouped(plain(value)))
+
+
+@register.filter
+def about(value: Decimal | None) -> str:
+    """A number with one decimal, or with the first digits that it has; every digit on hover."""
+    return NONE if value is None else _figure(value, short(value))
 
 
 @register.filter
