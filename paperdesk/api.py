@@ -10,6 +10,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.routers import DefaultRouter
 
 from results import api as results
+from results import review_api as reviews
 from trading import api as trading
 from trading.api_portfolios import PortfolioViewSet
 from trading.api_settings import DeskSettingsViewSet, InstrumentViewSet, StrategyViewSet, VenueViewSet
@@ -33,6 +34,12 @@ router.register("result-metrics", results.ResultMetricsViewSet)
 router.register("reconciliations", results.TradeReconciliationViewSet)
 router.register("reconciliation-breaks", results.TradeReconciliationBreakViewSet)
 router.register("dead-letters", results.DeadLetterViewSet)
+router.register("review-cases", reviews.ReviewCaseViewSet)
+router.register("reviews", reviews.ReviewViewSet)
+router.register("review-comments", reviews.ReviewCommentViewSet)
+router.register("trade-adjustments", reviews.TradeAdjustmentViewSet)
+router.register("tolerances", reviews.ReconciliationToleranceViewSet)
+router.register("audit-entries", reviews.AuditEntryViewSet)
 
 schema = SpectacularAPIView.as_view(permission_classes=[IsAuthenticated])
 docs = SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="paperdesk/api_docs.html")

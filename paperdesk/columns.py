@@ -34,6 +34,8 @@ HOURS = Unit("h", "hours")
 COUNT = Unit("", "a count")
 HASH = Unit("", "signed 64-bit hash")
 OF_THE_KIND = Unit("", "in the unit of the break's kind: a price, a quantity, US dollars or milliseconds")
+DEGREE = Unit("", "1 low, 2 medium, 3 high, 4 critical")
+USER = Unit("", "a user's id")
 OF_THE_COLUMN = Unit("", "in the unit of the adjusted column")
 UTC = Unit("UTC", "UTC, to the microsecond")
 UTC_DAY = Unit("UTC", "a UTC day")
@@ -73,6 +75,12 @@ UNITS: dict[str, Unit] = {
     "realistic_apr": PER_YEAR,
     "average_trade_duration_seconds": SECONDS,
     "row_hash": HASH,
+    "basis_hash": HASH,
+    "reconciliation_hash": HASH,
+    "severity": DEGREE,
+    "maker_id": USER,
+    "checker_id": USER,
+    **dict.fromkeys(("number", "basis_version", "reconciliation_version", "adjusted_version"), COUNT),
     "leg_out_ms": Unit("ms", "milliseconds"),
 }
 

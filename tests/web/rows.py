@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from django.db import models
 
+from paperdesk.born import BornModel
 from paperdesk.mirror import ExactDecimalField, MirroredModel
 
 NOON = datetime.datetime(2026, 1, 31, 12, 0, 0, 250_001, tzinfo=datetime.UTC)
@@ -19,7 +20,7 @@ TEXTS = {
     "liquidity": "maker",
 }  # fmt: skip
 
-Row = TypeVar("Row", bound=MirroredModel)
+Row = TypeVar("Row", bound=MirroredModel | BornModel)
 
 
 def row(model: type[Row], **values: Any) -> Row:
@@ -45,4 +46,4 @@ def _value(field: Any) -> Any:
         case _ if field.primary_key:
             return f"strategy:{uuid.uuid4().hex[:8]}"
         case _:
-            return TEXTS.get(field.name)
+            return TEXTS.get(field.name, None if field.null else "")

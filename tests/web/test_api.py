@@ -15,11 +15,20 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.authtoken.models import Token
 
+from paperdesk.born import BornModel
 from paperdesk.columns import unit_of
 from paperdesk.embedded.ports import free_port
 from paperdesk.mirror import ExactDecimalField, MirroredModel
 from paperdesk.roles import ANALYST
 from results.models import ResultMetrics, TradeReconciliation, TradeReconciliationBreak, TradeResult
+from results.review_models import (
+    AuditEntry,
+    ReconciliationTolerance,
+    Review,
+    ReviewCase,
+    ReviewComment,
+    TradeAdjustment,
+)
 from tests.web.conftest import ANONYMOUS
 from tests.web.rows import NOON, row
 from trading import wiring
@@ -37,7 +46,7 @@ from trading.stores import keys
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
-ENDPOINTS: dict[str, type[MirroredModel]] = {
+ENDPOINTS: dict[str, type[MirroredModel | BornModel]] = {
     "trades": PaperTrade,
     "leg-outs": LegOutEvent,
     "funding-payments": FundingPayment,
@@ -49,6 +58,12 @@ ENDPOINTS: dict[str, type[MirroredModel]] = {
     "result-metrics": ResultMetrics,
     "reconciliations": TradeReconciliation,
     "reconciliation-breaks": TradeReconciliationBreak,
+    "review-cases": ReviewCase,
+    "reviews": Review,
+    "review-comments": ReviewComment,
+    "trade-adjustments": TradeAdjustment,
+    "tolerances": ReconciliationTolerance,
+    "audit-entries": AuditEntry,
 }
 
 
