@@ -17,9 +17,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
-from simple_history.admin import SimpleHistoryAdmin
 
-from paperdesk.admin_format import NOTHING, exact, utc
+from paperdesk.admin_format import exact, utc
+from paperdesk.born_admin import BornAdmin, number_of
 from results.domain.units import datetime_of
 from trading import wiring
 from trading.domain.errors import ConfigurationError
@@ -61,28 +61,17 @@ def pill(standing: Standing) -> str:
     )
 
 
-class SettingsAdmin(SimpleHistoryAdmin):
+class SettingsAdmin(BornAdmin):
     """Rows of settings. `groups` are titled fields of the form; what no group names follows under "More"."""
 
     form = SettingsForm
     groups: ClassVar[Sequence[tuple[str, Sequence[str]]]] = ()
-    change_form_template = "admin/settings_row.html"
-    list_per_page = 100
-    show_facets = admin.ShowFacets.NEVER
-    empty_value_display = NOTHING
-
-    class Media:
-        css: ClassVar = {"all": ["paperdesk/mirror-admin.css", "paperdesk/settings-admin.css"]}
 
     def __init__(self, model: Any, site: admin.AdminSite) -> None:
         super().__init__(model, site)
         self._fixed = {name: fixed_field(name) for name in model.fixed}
 
     # What one may do
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: what once was in force stays readable."""
-        return False
-
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Of a row that exists, what identifies it and what its numbers start from."""
         return [self._fixed[name] for name in self.model.fixed] if obj else []
@@ -141,11 +130,6 @@ class SettingsAdmin(SimpleHistoryAdmin):
         """Whether the engine runs on it, and since when."""
         return pill(row.standing)
 
-    @admin.display(description="changed (UTC)", ordering="changed_at")
-    def changed(self, row: SettingsModel) -> str:
-        """When and by whom."""
-        return format_html('{} <span class="since">by {}</span>', utc(row.changed_at)[:19], row.changed_by)
-
 
 def fixed_field(name: str) -> Any:
     """A field of the form that is only shown."""
@@ -156,19 +140,6 @@ def fixed_field(name: str) -> Any:
 
     display.__name__ = name
     display.short_description = label_of(name)  # type: ignore[attr-defined]
-    return display
-
-
-def number_of(name: str, heading: str) -> Any:
-    """A list's column of numbers."""
-
-    def display(row: Any) -> str:
-        value = getattr(row, name)
-        return format_html('<span class="number">{}</span>', exact(value) if hasattr(value, "as_tuple") else value)
-
-    display.__name__ = name
-    display.short_description = heading  # type: ignore[attr-defined]
-    display.admin_order_field = name  # type: ignore[attr-defined]
     return display
 
 

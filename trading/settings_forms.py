@@ -13,7 +13,7 @@ from django.db import models
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from results.domain.units import plain, text_of
+from paperdesk.born_admin import ExactNumber, whole_number
 from trading.domain.errors import ConfigurationError
 from trading.domain.settings import Setting, settings_of
 from trading.settings_desk import desk_with
@@ -25,16 +25,6 @@ PAIR_ROWS_MAX = 16
 ENDINGS = {"_bps": " (bps)", "_usd": " (USD)", "_us": " (µs)", "_us_max": " at most (µs)", "_ms": " (ms)"}
 ENDINGS |= {"_seconds": " (s)", "_hours": " (h)", "_fraction": "", "_rate": ""}
 UNSET = (("unknown", "as the contract type has it"), ("true", "yes"), ("false", "no"))
-
-
-class ExactNumber(forms.DecimalField):
-    """A number as text: a browser's number field would round what it shows, and hide what it cannot read."""
-
-    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
-
-    def prepare_value(self, value: Any) -> Any:
-        """All digits that the number has, without trailing zeros."""
-        return text_of(plain(value)) if hasattr(value, "as_tuple") else value
 
 
 class SettingsForm(forms.ModelForm):
@@ -83,7 +73,7 @@ def form_field(model: type[models.Model], setting: Setting) -> forms.Field:
         case "decimal":
             return ExactNumber(**options)
         case "integer":
-            return forms.IntegerField(widget=forms.TextInput(attrs={"inputmode": "numeric"}), **options)
+            return whole_number(**options)
         case "yes_no" if setting.optional:
             return forms.NullBooleanField(widget=forms.NullBooleanSelect(), **options)
         case "yes_no":
