@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
 from paperdesk.admin_filters import found_filter, listed_filter, period_filter
 from paperdesk.admin_format import NOTHING, exact
 from paperdesk.mirror_admin import MirrorAdmin, row_link, trade_links
+from paperdesk.roles import may_command
 from results.domain.breaks import BreakKind
+from results.domain.errors import PaperDeskError
 from results.domain.outcomes import ResultState, result_id_of
 from results.domain.reconciliation import Status
 from results.letters_admin import DeadLetterAdmin as DeadLetterAdmin
 from results.models import ResultMetrics, TradeReconciliation, TradeReconciliationBreak, TradeResult
+from results.reconcile_services import reconcile_ask_trades
 from results.review_admin import ReviewCaseAdmin as ReviewCaseAdmin
 from results.selectors import trade_breaks
+from results.tolerance_admin import ToleranceAdmin as ToleranceAdmin
+from trading.engine.clock import SystemClock
 
 DIRECTIONS = ("buy", "sell")
 ROLES = ("entry", "exit", "hedge")
@@ -108,6 +116,7 @@ class TradeReconciliationAdmin(MirrorAdmin):
         "break_count", "improvement_count", "portfolio", "origin",
     )  # fmt: skip
     sorted_by = "reconciled_at"
+    actions = ("reconcile_again",)
     id_columns = ("trade_id",)
     search_help_text = "A trade's exact id."
     list_filter = (
@@ -126,6 +135,26 @@ class TradeReconciliationAdmin(MirrorAdmin):
     def related_links(self, row: Any) -> list[tuple[str, str]]:
         """The trade and what belongs to it."""
         return trade_links(row.trade_id, leave_out="reconciliation")
+
+    def has_reconcile_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may have trades reconciled again."""
+        return may_command(request.user)
+
+    def action_of(self, request: HttpRequest, row: Any) -> tuple[str, str] | None:
+        """Reconciling this trade again."""
+        return ("reconcile_again", "Reconcile again") if self.has_reconcile_permission(request) else None
+
+    @admin.action(description="Reconcile the selected trades again", permissions=["reconcile"])
+    def reconcile_again(self, request: HttpRequest, queryset: QuerySet[TradeReconciliation]) -> None:
+        """Asks for it; the worker of the warehouse does it within seconds."""
+        chosen = list(queryset.values_list("pk", flat=True))
+        try:
+            asked = reconcile_ask_trades(chosen, request.user, SystemClock().now_us())
+        except PaperDeskError as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return
+        text = '{} trades are reconciled again, by the tolerances of now. <a href="{}">How far that is</a>'
+        self.message_user(request, format_html(text, asked.of, reverse("admin:results_reconcile")))
 
 
 @admin.register(TradeReconciliationBreak)

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
+from django.db import transaction
 
 from results import wiring
+from results.audit import Deed, audit_add
+from results.case_services import WHO
 from results.domain.errors import PaperDeskError
 from results.domain.units import day_of
 from results.pipeline.invariants.check import CheckReport, check_invariants
@@ -20,7 +23,9 @@ from results.pipeline.keep.export import Exported, Say, export_table
 from results.pipeline.keep.retention import Retained, Retention
 from results.pipeline.log_writer import Progress
 from results.pipeline.rebuild import Rebuild
+from results.pipeline.reconcile.asked import Asked
 from results.pipeline.reconcile.period import Period, PeriodReport
+from results.pipeline.reconcile.turns import reconcile_turn
 from results.pipeline.report import SyncReport
 from results.pipeline.sync import Sync, no_progress
 from results.pipeline.verify.audit import AuditPass
@@ -35,6 +40,7 @@ from results.pipeline.verify.verified import (
     verified,
 )
 from results.pipeline.verify.verifier import VerifyReport
+from results.reconcile_services import SUBJECT
 from results.stores.schema import TABLES
 from trading.stores import keys
 from trading.stores.connection import answering
@@ -204,8 +210,20 @@ def trades_reconcile(
         for name in portfolios:
             if name not in known:
                 raise PortfolioUnknown(f"portfolio {name} is not known; there is {', '.join(known) or 'none'}")
-        period = Period(client, wiring.reconciler(), first, last)
-        return period.run(portfolios or known, wiring.now_us(), say)
+        return Period(client, wiring.reconciler(), (first, last), portfolios or known).run(wiring.now_us(), say)
+
+
+def trades_reconcile_turn(seconds_max: float) -> Asked | None:
+    """Go on with what a person wants reconciled once more, for about so long; None when nothing is under way. Its end
+    is in the audit trail. Raises like `trades_reconcile`.
+    """
+    with answering("a reconciliation"):
+        asked = reconcile_turn(wiring.redis_client(), wiring.reconciler, wiring.now_us, seconds_max)
+    if asked is not None and asked.ended_us is not None:
+        told = {"asked_by": asked.by, "trades": asked.done, "new": asked.changed, "unreadable": asked.unreadable_count}
+        with transaction.atomic():
+            audit_add([Deed("reconciled again", SUBJECT, None, told)], asked.ended_us, WHO)
+    return asked
 
 
 def table_export(

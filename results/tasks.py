@@ -17,6 +17,7 @@ from results.domain.errors import PaperDeskError
 
 QUEUE = "warehouse"
 COMPACT_SECONDS_MAX = 1.0  # one worker does the sync too
+RECONCILE_SECONDS_MAX = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -141,3 +142,17 @@ def expire() -> None:
         return
     if ended:
         log.info("proposals expired", proposals=ended)
+
+
+@shared_task(name="results.tasks.reconcile")
+def reconcile() -> None:
+    """Go on with what a person wants reconciled once more."""
+    from results import services
+
+    try:
+        asked = services.trades_reconcile_turn(RECONCILE_SECONDS_MAX)
+    except (PaperDeskError, DatabaseError) as error:
+        log.warning("reconciling again waits", error=str(error))
+        return
+    if asked is not None and asked.ended_us is not None:
+        log.info("reconciled again", trades=asked.done, new=asked.changed, unreadable=asked.unreadable_count)

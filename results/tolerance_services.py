@@ -44,16 +44,10 @@ def tolerance_of(row: ReconciliationTolerance) -> Tolerance:
 
 def tolerance_save(row: ReconciliationTolerance, now_us: int, by: str) -> bool:
     """Save a new or changed tolerance; whether anything is new. Raises ToleranceRefused, with the field."""
-    key = f"{row.venue}:{row.symbol}"
-    refuse_wrong(row.venue, row.symbol, tolerance_of(row))
+    tolerance_refuse(row)
+    key = key_now(row)
     with transaction.atomic():
         stored = ReconciliationTolerance.objects.select_for_update().filter(pk=key).first()
-        if row.pk and row.pk != key:
-            raise ToleranceRefused(
-                f"tolerance {row.pk}: venue and symbol are fixed; add another one for {key}", "venue"
-            )
-        if not row.enabled and key == f"{ANY}:{ANY}":
-            raise ToleranceRefused(f"tolerance {key}: it is the one of last resort, so it stays switched on", "enabled")
         before, after = figures_of(stored), figures_of(row)
         if before == after:
             return False
@@ -62,6 +56,21 @@ def tolerance_save(row: ReconciliationTolerance, now_us: int, by: str) -> bool:
         record(row, now_us, by)
         audit_add([Deed("tolerance changed", f"reconciliation_tolerance {key}", before, after)], now_us, by)
     return True
+
+
+def tolerance_refuse(row: ReconciliationTolerance) -> None:
+    """Raises ToleranceRefused, with the field, for what cannot be saved."""
+    key = key_now(row)
+    refuse_wrong(row.venue, row.symbol, tolerance_of(row))
+    if row.pk and row.pk != key:
+        raise ToleranceRefused(f"tolerance {row.pk}: venue and symbol are fixed; add another one for {key}", "venue")
+    if not row.enabled and key == f"{ANY}:{ANY}":
+        raise ToleranceRefused(f"tolerance {key}: it is the one of last resort, so it stays switched on", "enabled")
+
+
+def key_now(row: ReconciliationTolerance) -> str:
+    """The key that the row has or, before it is saved, would have."""
+    return f"{row.venue}:{row.symbol}"
 
 
 def tolerances_seed(now_us: int) -> bool:

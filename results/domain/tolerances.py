@@ -35,10 +35,12 @@ class Tolerances(msgspec.Struct, frozen=True):
 
     def of(self, venue: str, symbol: str) -> Tolerance:
         """The tolerance of an instrument: its own, else its venue's, else its symbol's, else the default."""
-        for key in ((venue, symbol), (venue, ANY), (ANY, symbol)):
-            if key in self.overrides:
-                return self.overrides[key]
-        return self.default
+        return self.overrides.get(self.key_of(venue, symbol), self.default)
+
+    def key_of(self, venue: str, symbol: str) -> tuple[str, str]:
+        """Venue and symbol of the tolerance that counts for an instrument."""
+        keys = ((venue, symbol), (venue, ANY), (ANY, symbol))
+        return next((key for key in keys if key in self.overrides), (ANY, ANY))
 
 
 class ToleranceRefused(PaperDeskError):

@@ -20,6 +20,7 @@ OUTBOX_LOSS = "paperdesk:outbox:loss"  # string: JSON, what is known of the last
 TRIM_HOLDS = "paperdesk:outbox:trim_holds"  # hash: holder -> until when nothing is trimmed, Unix ms
 RELAYED = "paperdesk:outbox:relayed"  # hash: table:key of a row born in Django -> epoch/version that the stream has
 RECONCILE_POSITION = "paperdesk:reconcile:position"  # string: epoch and last stream id that was reconciled
+RECONCILE_ASKED = "paperdesk:reconcile:asked"  # string: what a person wants reconciled again, JSON
 COMMANDS = "paperdesk:commands"  # stream: what monitor, API and admin ask of the engine
 DEAD_LETTERS = "paperdesk:dead_letters"  # stream: what could not be read or is not allowed, with its reason
 SWEPT = "paperdesk:sweep:swept"  # hash: key of a record -> digests of the content that the sweep has dealt with

@@ -6,16 +6,15 @@ What comes out as it was is not written: a second pass over the same facts with 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import msgspec
 from redis import Redis
 
 from results.domain.units import DAY_US, day_start_us
-from results.pipeline.batches import in_batches
+from results.pipeline.reconcile.asked import Place, count_closed, indexes_of
 from results.pipeline.reconcile.reconciler import Candidate, Reconciler
-from trading.stores import keys
 from trading.stores.errors import StepConflict, WireError
 
 TRADES_PER_BATCH = 100
@@ -42,41 +41,72 @@ class PeriodReport(msgspec.Struct, frozen=True):
 class Period:
     """The closed trades of some portfolios, by the UTC day of their exit, both days included."""
 
-    def __init__(self, client: Redis, reconciler: Reconciler, first: datetime.date, last: datetime.date) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        reconciler: Reconciler,
+        days: tuple[datetime.date, datetime.date],
+        portfolios: Sequence[str],
+    ) -> None:
         self._client = client
         self._reconciler = reconciler
-        self._first_us, self._end_us = day_start_us(first), day_start_us(last) + DAY_US
+        self._first_us, self._end_us = day_start_us(days[0]), day_start_us(days[1]) + DAY_US
+        self._portfolios, self._indexes = portfolios, indexes_of(portfolios)
 
-    def run(self, portfolios: Sequence[str], at_us: int, say: Say) -> PeriodReport:
+    def run(self, at_us: int, say: Say) -> PeriodReport:
         """Reconcile them; `say` is told how many are done, of how many.
 
         Raises redis.RedisError, StepConflict when others keep changing what it reads, django.db.DatabaseError,
         WarehouseMissing, WarehouseBusy.
         """
-        found = [each for portfolio in portfolios for each in self._closed(portfolio)]
-        changed, done, unreadable = 0, 0, list[Unreadable]()
-        for batch in in_batches(found, TRADES_PER_BATCH):
-            changed += self._batch(batch, at_us, unreadable)
-            done += len(batch)
-            say(done, len(found))
-        return PeriodReport(len(found), changed, tuple(unreadable))
+        place: Place | None = Place()
+        report, of = PeriodReport(0, 0, ()), self.count()
+        while place:
+            part, place = self.batch(place, at_us)
+            report = PeriodReport(
+                report.trades + part.trades, report.changed + part.changed, report.unreadable + part.unreadable
+            )
+            say(report.trades, max(of, report.trades))
+        return report
 
-    def _closed(self, portfolio: str) -> Iterator[Candidate]:
-        place = keys.PortfolioKeys(portfolio)
-        for index in (place.closed_index, place.archived_index):
-            ids = cast("list[bytes]", self._client.zrange(index, self._first_us, self._end_us - 1, byscore=True))
-            yield from (Candidate(each.decode(), portfolio) for each in ids)
+    def count(self) -> int:
+        """How many trades there are. Raises redis.RedisError."""
+        return count_closed(self._client, self._portfolios, self._first_us, self._end_us)
 
-    def _batch(self, batch: Sequence[Candidate], at_us: int, unreadable: list[Unreadable]) -> int:
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            try:
-                return self._reconciler.compare(batch, at_us)
-            except WireError as error:
-                if len(batch) > 1:
-                    return sum(self._batch([each], at_us, unreadable) for each in batch)
-                unreadable.append(Unreadable(batch[0].trade_id, str(error)))
-                return 0
-            except StepConflict:
-                if attempt == ATTEMPTS_MAX:
-                    raise
-        return 0
+    def batch(self, place: Place, at_us: int) -> tuple[PeriodReport, Place | None]:
+        """Reconcile some trades from `place` on; the place after them, None at the end. Raises like `run`."""
+        if place.index >= len(self._indexes):
+            return PeriodReport(0, 0, ()), None
+        portfolio, index = self._indexes[place.index]
+        start = max(place.score, self._first_us)
+        found = cast(
+            "list[tuple[bytes, float]]",
+            self._client.zrange(
+                index, start, self._end_us - 1, byscore=True, offset=place.skip, num=TRADES_PER_BATCH, withscores=True
+            ),
+        )
+        report = compare_again(self._reconciler, [Candidate(each.decode(), portfolio) for each, _ in found], at_us)
+        if len(found) < TRADES_PER_BATCH:
+            return report, Place(place.index + 1)
+        last = int(found[-1][1])
+        skip = sum(score == last for _, score in found) + (place.skip if last == start else 0)
+        return report, Place(place.index, last, skip)
+
+
+def compare_again(reconciler: Reconciler, batch: Sequence[Candidate], at_us: int) -> PeriodReport:
+    """Reconcile these trades once more, one by one where one of them cannot be read. Raises like `Period.run`."""
+    if not batch:
+        return PeriodReport(0, 0, ())
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            return PeriodReport(len(batch), reconciler.compare(batch, at_us), ())
+        except WireError as error:
+            if len(batch) == 1:
+                return PeriodReport(1, 0, (Unreadable(batch[0].trade_id, str(error)),))
+            parts = [compare_again(reconciler, [each], at_us) for each in batch]
+            unreadable = tuple(each for part in parts for each in part.unreadable)
+            return PeriodReport(len(batch), sum(part.changed for part in parts), unreadable)
+        except StepConflict:
+            if attempt == ATTEMPTS_MAX:
+                raise
+    raise AssertionError("every attempt returns or raises")

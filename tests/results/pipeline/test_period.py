@@ -33,7 +33,7 @@ def portfolio(side: Side) -> Portfolio:
 
 def again(side: Side, first: datetime.date = CLOSED_ON, last: datetime.date = CLOSED_ON) -> PeriodReport:
     reconciler = Reconciler(side.client, tolerances_in_force, side.gate)
-    return Period(side.client, reconciler, first, last).run([PREFIX], NOW_US + 1, lambda done, of: None)
+    return Period(side.client, reconciler, (first, last), [PREFIX]).run(NOW_US + 1, lambda done, of: None)
 
 
 def tolerance(**figures: Any) -> ReconciliationTolerance:
