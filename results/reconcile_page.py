@@ -31,7 +31,7 @@ class PeriodForm(forms.Form):
 
     def __init__(self, known: list[str], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["portfolios"].choices = [(name, name) for name in known]  # type: ignore[attr-defined]
+        self.fields["portfolios"].choices = [(name, name) for name in known]
         for name in ("first", "last"):
             self.fields[name].widget = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 

@@ -54,9 +54,10 @@ def staff(user_of: Callable[[str], User]) -> User:
     return user_of(roles.STAFF)
 
 
-def wider(bps: int) -> None:
+def wider(bps: str) -> None:
     row = shipped()
-    row.venue, row.slippage_bps = "binance", Decimal(bps)
+    for name, value in {"venue": "binance", "slippage_bps": Decimal(bps)}.items():
+        setattr(row, name, value)
     tolerance_save(row, NOW_US, "mara")
 
 
@@ -74,7 +75,7 @@ def test_what_was_asked_for_on_the_page_is_done_by_the_worker_and_told(
     portfolio.closed(portfolio.opened(1), long_exit="39980")
     portfolio.closed(portfolio.opened(2))
     desk.settle()
-    wider(11)
+    wider("11")
     client = client_of(roles.STAFF)
     days = {"first": CLOSED_ON.isoformat(), "last": CLOSED_ON.isoformat()}
     page = client.post(PAGE, {**days, "portfolios": [PREFIX]}, follow=True)
@@ -123,7 +124,7 @@ def test_chosen_trades_are_reconciled_again_from_their_list(
 ) -> None:
     chosen, other = (portfolio.closed(portfolio.opened(number), long_exit="39980") for number in (1, 2))
     desk.settle()
-    wider(11)
+    wider("11")
     posted = {"action": "reconcile_again", "_selected_action": [chosen.id]}
     page = client_of(roles.STAFF).post(LIST, posted, follow=True)
     assert "1 trades are reconciled again, by the tolerances of now." in words_of(page)

@@ -42,6 +42,13 @@ def keeper(client_of: ClientOf) -> Client:
     return client_of(ADMINISTRATOR)
 
 
+def kept(**figures: Any) -> None:
+    row = shipped()
+    for name, value in figures.items():
+        setattr(row, name, value)
+    tolerance_save(row, NOW_US, "mara")
+
+
 def page_of(key: str) -> str:
     return f"{PLACE}{key.replace(':', '_3A')}/change/"
 
@@ -170,9 +177,7 @@ def test_a_venue_or_symbol_that_the_desk_does_not_have_is_warned_of(keeper: Clie
 
 def test_the_list_tells_which_tolerance_counts_where(client_of: ClientOf) -> None:
     for venue, symbol, bps, enabled in (("binance", "*", 4, True), ("*", "BTCUSDT", 5, True), ("okx", "*", 6, False)):
-        row = shipped()
-        row.venue, row.symbol, row.slippage_bps, row.enabled = venue, symbol, Decimal(bps), enabled
-        tolerance_save(row, NOW_US, "mara")
+        kept(venue=venue, symbol=symbol, slippage_bps=Decimal(bps), enabled=enabled)
     page = client_of(ANALYST).get(PLACE)
     counting = {line[0]: (line[1], line[3]) for line in page.context["counting"]}
     assert counting["binance:BTCUSDT"] == ("binance:*", "4")
@@ -182,9 +187,7 @@ def test_the_list_tells_which_tolerance_counts_where(client_of: ClientOf) -> Non
 
 
 def test_a_new_tolerance_begins_with_the_figures_that_count_there(keeper: Client) -> None:
-    row = shipped()
-    row.venue, row.slippage_bps = "binance", Decimal(4)
-    tolerance_save(row, NOW_US, "mara")
+    kept(venue="binance", slippage_bps=Decimal(4))
     initial = keeper.get(f"{PLACE}add/?venue=binance&symbol=BTCUSDT").context["adminform"].form.initial
     assert (initial["venue"], initial["symbol"], initial["slippage_bps"]) == ("binance", "BTCUSDT", Decimal(4))
 

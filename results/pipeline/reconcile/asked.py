@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from redis import Redis
@@ -83,7 +83,8 @@ def ask(client: Redis, wanted: Asked) -> Asked:
         pipeline.set(keys.RECONCILE_ASKED, msgspec.json.encode(wanted))
         return wanted
 
-    return cast(Asked, client.transaction(unless_under_way, keys.RECONCILE_ASKED, value_from_callable=True))
+    transaction = cast(Any, client.transaction)  # its stubs know of no value
+    return cast(Asked, transaction(unless_under_way, keys.RECONCILE_ASKED, value_from_callable=True))
 
 
 def note(client: Redis, asked: Asked) -> None:
