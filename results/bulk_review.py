@@ -45,6 +45,11 @@ class Answer(msgspec.Struct, frozen=True):
     trade_id: uuid.UUID
     refusal: str
 
+    @property
+    def why(self) -> str:
+        """The sentence where the trade stands beside it."""
+        return _without(self.trade_id, self.refusal)
+
 
 class ApprovalForm(forms.Form):
     """What an approver may say of all that he approves."""
@@ -101,7 +106,7 @@ def _each(trade_ids: Sequence[uuid.UUID], deed: Callable[[uuid.UUID], Any]) -> l
         try:
             deed(trade_id)
         except ReviewRefused as error:
-            answers.append(Answer(trade_id, _sentence(trade_id, error)))
+            answers.append(Answer(trade_id, str(error)))
         else:
             answers.append(Answer(trade_id, ""))
     return answers
@@ -121,11 +126,9 @@ def _refusal(case: ReviewCase, made: Review | None, user: Any, now_us: int) -> s
     try:
         review.approve(case_of(case, made), Person(user.pk, user.get_username()), now_us)
     except ReviewRefused as error:
-        return _sentence(case.trade_id, error)
+        return _without(case.trade_id, str(error))
     return ""
 
 
-def _sentence(trade_id: uuid.UUID, error: ReviewRefused) -> str:
-    """The rule's sentence; the trade stands beside it."""
-    words = str(error).removeprefix(f"trade {trade_id}").lstrip(": ")
-    return f"{words[0].upper()}{words[1:]}."
+def _without(trade_id: uuid.UUID, sentence: str) -> str:
+    return sentence.removeprefix(f"trade {trade_id}").lstrip(": ")

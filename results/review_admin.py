@@ -14,16 +14,24 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from paperdesk.admin_filters import found_filter, listed_filter, period_filter
+from paperdesk.admin_filters import found_filter, period_filter
 from paperdesk.bounded_list import BoundedChangeList
 from paperdesk.mirror_admin import ROWS_A_PAGE, MirrorAdmin
 from paperdesk.roles import may_decide, may_propose
 from results.bulk_review import ApprovalForm, cases_approve, cases_assign, chosen_cases, seen_in
 from results.case_page import CasePage
-from results.domain.breaks import BreakKind
 from results.domain.units import us_of_datetime
 from results.models import TradeResult
-from results.review_list import DISPLAYS, STATES_SHOWN, AgeFilter, SeverityFilter, ShowFilter, severities_in, shown_in
+from results.review_list import (
+    DISPLAYS,
+    STATES_SHOWN,
+    AgeFilter,
+    KindFilter,
+    SeverityFilter,
+    ShowFilter,
+    severities_in,
+    shown_in,
+)
 from results.review_models import ReviewCase
 from results.review_queue import QueuePaginator, Streams, proposals_of
 
@@ -58,10 +66,7 @@ def _chosen(request: HttpRequest) -> list[uuid.UUID]:
 class ReviewCaseAdmin(CasePage, MirrorAdmin):
     """Cases of review, the gravest and oldest first."""
 
-    columns = (
-        "severity", "opened", "trade_id", "symbol", "venue", "kind", "why", "state", "proposal", "assignee",
-        "portfolio",
-    )  # fmt: skip
+    columns = ("severity", "opened", "trade_id", "instrument", "why", "state", "assignee", "portfolio")
     further_columns = DISPLAYS
     id_columns = ("trade_id",)
     actions = ("approve", "assign_to_me")
@@ -70,7 +75,7 @@ class ReviewCaseAdmin(CasePage, MirrorAdmin):
         ShowFilter,
         SeverityFilter,
         AgeFilter,
-        listed_filter("kind", [each for each in BreakKind if each is not BreakKind.PRICE_IMPROVEMENT]),
+        KindFilter,
         found_filter(TradeResult, "exchange", "venue"),
         found_filter(TradeResult, "symbol"),
         found_filter(TradeResult, "portfolio"),
@@ -140,7 +145,7 @@ class ReviewCaseAdmin(CasePage, MirrorAdmin):
             return
         answers = cases_assign(trades, request.user, now_us())
         for each in (one for one in answers if one.refusal):
-            self.message_user(request, f"Trade {each.trade_id}: {each.refusal}", messages.ERROR)
+            self.message_user(request, each.refusal, messages.ERROR)
         if done := sum(1 for each in answers if not each.refusal):
             words = "1 case is" if done == 1 else f"{done} cases are"
             self.message_user(request, f"{words} now assigned to you.", messages.SUCCESS)

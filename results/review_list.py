@@ -16,13 +16,14 @@ from django.utils.timesince import timesince
 
 from paperdesk.admin_format import NOTHING, utc
 from paperdesk.roles import may_decide
-from results.domain.review import CaseState, Severity
+from results.domain.breaks import REASONS
+from results.domain.review import SEVERITY_OF, CaseState, Severity
 from results.review_models import Review, ReviewCase
 from results.review_queue import GRAVEST_FIRST, UNDECIDED, waiting_for
 
 SHOWN = {
-    "open": "What is undecided",
-    "mine": "Assigned to me, undecided",
+    "open": "Undecided",
+    "mine": "Undecided, assigned to me",
     "waiting": "Waiting for my decision",
     "resolved": "Resolved",
     "cleared": "Cleared by newer figures",
@@ -54,7 +55,7 @@ def severities_in(request: HttpRequest) -> tuple[Severity, ...]:
 class ShowFilter(SimpleListFilter):
     """Whose turn it is, and what is over."""
 
-    title = "what to show"
+    title = "state"
     parameter_name = "show"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
@@ -91,6 +92,21 @@ class SeverityFilter(SimpleListFilter):
         return queryset if self.value() is None else queryset.filter(severity__in=severities_in(request))
 
 
+class KindFilter(SimpleListFilter):
+    """What the gravest break is."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
+        """The kinds that fail, the gravest first, in the words of their reasons."""
+        return [(kind.value, words) for kind, words in REASONS.items() if kind in SEVERITY_OF]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ReviewCase]) -> QuerySet[ReviewCase]:
+        """The cases of the chosen one."""
+        return queryset if self.value() is None else queryset.filter(kind=self.value())
+
+
 class AgeFilter(SimpleListFilter):
     """Cases that have been waiting for long."""
 
@@ -123,44 +139,46 @@ def opened(row: ReviewCase) -> str:
     """How long ago the case was opened, the exact time on hover."""
     aged = timezone.now() - row.opened_at >= datetime.timedelta(hours=AGED_HOURS[-1])
     tone = "when aged" if aged and row.state in UNDECIDED else "when"
-    words = f"{timesince(row.opened_at, depth=1)} ago"
     exactly = utc(row.opened_at)
+    words = f"{timesince(row.opened_at, depth=1)} ago"
     return format_html('<time class="{}" datetime="{}" title="{}">{}</time>', tone, exactly, exactly, words)
 
 
-@admin.display(description="venue")
-def venue(row: ReviewCase) -> str:
-    """Where the gravest break is."""
-    return row.exchange or "whole trade"
-
-
-@admin.display(description="kind")
-def kind(row: ReviewCase) -> str:
-    """The gravest break's kind; another program's reconciliation has none."""
-    return row.kind.replace("_", " ") if row.kind else NOTHING
+@admin.display(description="instrument")
+def instrument(row: ReviewCase) -> str:
+    """What was traded, and the venue of the gravest break."""
+    return _two_lines(row.symbol, row.exchange or "whole trade")
 
 
 @admin.display(description="why it failed")
 def why(row: ReviewCase) -> str:
-    """The reason of the gravest break, and how many there are besides."""
-    reason = row.rejection_reason or "No reason given"
-    return f"{reason}, and {row.break_count - 1} more" if row.break_count > 1 else reason
+    """The reason, the gravest break's kind and how many there are; another program's reconciliation has none."""
+    kind = row.kind.replace("_", " ").replace("pnl", "P&L") if row.kind else "said by another program"
+    return _two_lines(
+        row.rejection_reason or "No reason given", f"{kind}, {row.break_count} breaks" if row.break_count > 1 else kind
+    )
 
 
 @admin.display(description="state")
-def state(row: ReviewCase) -> str:
-    """Where the case stands."""
-    return format_html('<span class="pill pill-{}">{}</span>', TONES[CaseState(row.state)], row.state)
-
-
-@admin.display(description="proposal")
-def proposal(row: Any) -> str:
-    """Who proposed what and why, and who approved it."""
+def state(row: Any) -> str:
+    """Where the case stands; who proposed what and why, and who approved it."""
+    pill = format_html('<span class="pill pill-{}">{}</span>', TONES[CaseState(row.state)], row.state)
     made: Review | None = row.proposal
     if made is None:
-        return NOTHING
-    told = f"{made.resolution}, {made.get_reason_display()}: {made.maker}"
-    return f"{told}; approved by {made.checker}" if made.checker else told
+        return pill
+    verb = "proposed" if made.checker else "proposes"
+    told = f"{made.maker} {verb} to {made.resolution}: {made.get_reason_display()}"
+    return _two_lines(pill, f"{told}; approved by {made.checker}" if made.checker else told)
 
 
-DISPLAYS = (severity, opened, venue, kind, why, state, proposal)
+@admin.display(description="assigned to")
+def assignee(row: ReviewCase) -> str:
+    """Who works on it."""
+    return row.assignee or NOTHING
+
+
+def _two_lines(first: str, second: str) -> str:
+    return format_html('{}<br><span class="second">{}</span>', first, second)
+
+
+DISPLAYS = (severity, opened, instrument, why, state, assignee)

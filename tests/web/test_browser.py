@@ -1,106 +1,29 @@
 """The pages in a real browser: Chromium, uvicorn with the whole ASGI application, real Redis, the test database."""
 
 import re
-import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import redis
-import uvicorn
 from django.contrib.auth.models import User
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from paperdesk.asgi import application
-from paperdesk.embedded.ports import LOCAL, free_port
+from paperdesk.embedded.ports import free_port
 from paperdesk.environment import BASE_DIR
-from tests.browser import find_browser
 from tests.web import snapshots
-from tests.web.conftest import PASSWORD
+from tests.web.browsing import Desk, browsed, browsing, serving
 from tests.web.rows import row
 from trading.models import PaperTrade
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync",
-]  # fmt: skip
 ACTIVE_TRADE = BASE_DIR / "tests/vectors/documents/trade_active.json"  # the documents' example of TRADE_ID
-START_SECONDS_MAX = 10.0
 WIDTHS = {"phone": 390, "tablet": 820, "desktop": 1440}
 BEYOND = """cells => cells.map((cell) => {
   const ends = [...cell.children, cell].map((part) => part.getBoundingClientRect().right);
   return Math.max(...ends) - cell.closest(".scroll").getBoundingClientRect().right;
 })"""
-# What Chromium says by itself when a test stops the server; everything else on the console fails the test.
-SERVER_GONE = re.compile("ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|WebSocket connection to")
-
-
-@contextmanager
-def serving(port: int) -> Iterator[None]:
-    """The web process's application on a port, in a thread."""
-    config = uvicorn.Config(application, host=LOCAL, port=port, log_level="error", lifespan="off")
-    config.timeout_graceful_shutdown = 1
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="web")
-    thread.start()
-    deadline = time.monotonic() + START_SECONDS_MAX
-    while not server.started:
-        assert thread.is_alive() and time.monotonic() < deadline, "uvicorn did not start"
-        time.sleep(0.02)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(START_SECONDS_MAX)
-
-
-class Desk:
-    """A browser page on a served desk. `says` is everything the browser complained about."""
-
-    def __init__(self, browser: Browser, address: str, worker: ThreadPoolExecutor) -> None:
-        self.browser = browser
-        self.address = address
-        self.says: list[str] = []
-        self._worker = worker
-
-    def open(self, path: str = "/", **context: Any) -> Page:
-        """A page in a context of its own, whose complaints are kept."""
-        page = self.browser.new_context(**context).new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", lambda message: self._heard(message.type, message.text))
-        page.on("pageerror", lambda error: self.says.append(str(error)))
-        page.goto(self.address + path)
-        return page
-
-    def logged_in(self, path: str = "/", **context: Any) -> Page:
-        """A page of the analyst `ann`, after the login form."""
-        page = self.open(f"/login/?next={path}", **context)
-        page.get_by_label("User name").fill("ann")
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Log in").click()
-        page.wait_for_url(self.address + path)
-        return page
-
-    def publish(self, *portfolios: dict[str, Any], **values: Any) -> None:
-        """Publish a snapshot as the monitor does, in a thread: this one already runs playwright's loop."""
-        self._worker.submit(snapshots.publish, snapshots.snapshot(*portfolios, **values)).result()
-
-    def _heard(self, kind: str, text: str) -> None:
-        if kind in {"error", "warning"}:
-            self.says.append(text)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    path = find_browser()
-    if path is None:
-        pytest.skip("no Chromium can be started here: put one on the path or run `python tests/browser.py`")
-    return path
 
 
 @pytest.fixture
@@ -112,20 +35,10 @@ def ann(user_of: Callable[[str], User]) -> User:
 
 
 @pytest.fixture
-def desk(chromium: str, ann: User, redis_client: redis.Redis) -> Iterator[Desk]:
+def desk(ann: User, redis_client: redis.Redis) -> Iterator[Desk]:
     row(PaperTrade, id=snapshots.OTHER_ID, symbol="ETHUSDT").save()
-    port = free_port()
-    with (
-        serving(port),
-        ThreadPoolExecutor(1) as worker,
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=chromium, args=FLAGS) as browser,
-    ):
-        desk = Desk(browser, f"http://{LOCAL}:{port}", worker)
+    with browsed() as desk:
         yield desk
-        for context in browser.contexts:
-            context.close()
-    assert [line for line in desk.says if not SERVER_GONE.search(line)] == [], "the browser complained"
 
 
 def field(page: Page, name: str) -> Any:
@@ -292,14 +205,9 @@ def test_desk_that_has_not_published_says_so(desk: Desk) -> None:
     expect(page.locator("#banner")).to_be_hidden()
 
 
-def test_lost_connection_is_shown_and_found_again(chromium: str, ann: User, redis_client: redis.Redis) -> None:
+def test_lost_connection_is_shown_and_found_again(ann: User, redis_client: redis.Redis) -> None:
     port = free_port()
-    with (
-        ThreadPoolExecutor(1) as worker,
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=chromium, args=FLAGS) as browser,
-    ):
-        desk = Desk(browser, f"http://{LOCAL}:{port}", worker)
+    with browsing(port) as desk:
         with serving(port):
             desk.publish()
             page = desk.logged_in("/")
@@ -312,7 +220,6 @@ def test_lost_connection_is_shown_and_found_again(chromium: str, ann: User, redi
             expect(field(page, "equity_usd")).to_have_text("20,111.00")
             expect(page.locator("#banner")).to_be_hidden()
             page.context.close()
-    assert [line for line in desk.says if not SERVER_GONE.search(line)] == []
 
 
 def test_trade_page_of_an_open_trade_is_live_and_links_lead_there(desk: Desk, redis_client: redis.Redis) -> None:
