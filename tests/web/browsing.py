@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from paperdesk.asgi import application
 from paperdesk.embedded.ports import LOCAL, free_port
@@ -23,7 +23,9 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync",
 ]  # fmt: skip
-START_SECONDS_MAX = 10.0
+START_SECONDS_MAX = 60.0
+WAIT_MS_MAX = 30_000  # for a machine that does much else
+expect.set_options(timeout=WAIT_MS_MAX)
 # What Chromium says by itself when a test stops the server; everything else on the console fails the test.
 SERVER_GONE = re.compile("ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|WebSocket connection to")
 
@@ -59,7 +61,7 @@ class Desk:
     def open(self, path: str = "/", **context: Any) -> Page:
         """A page in a context of its own, whose complaints are kept."""
         page = self.browser.new_context(**context).new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(WAIT_MS_MAX)
         page.on("console", lambda message: self._heard(message.type, message.text))
         page.on("pageerror", lambda error: self.says.append(str(error)))
         page.goto(self.address + path)
