@@ -7,6 +7,7 @@ SYNC_SECONDS = 3.0
 CATCH_UP_SECONDS = 1.0  # nothing, if the last sync left everybody with everything; else a sync
 VERIFY_SECONDS = 60.0
 AUDIT_SECONDS = 5.0  # a slice of 0.2 s each, until today's audit is done; then one GET
+TRAIL_SECONDS = 5.0  # likewise, of the audit trail
 RECONCILE_SECONDS = 2.0  # a turn of 1 s while somebody waits for it; else one GET
 RETAIN_SECONDS = 10.0  # some round trips when nothing is due; else 2 s at most
 PRUNE_SECONDS = 3_600.0
@@ -19,6 +20,7 @@ PERIODS = {
     "results.tasks.catch_up": CATCH_UP_SECONDS,
     "results.tasks.verify": VERIFY_SECONDS,
     "results.tasks.audit": AUDIT_SECONDS,
+    "results.tasks.verify_trail": TRAIL_SECONDS,
     "results.tasks.reconcile": RECONCILE_SECONDS,
     "results.tasks.retain": RETAIN_SECONDS,
     "results.tasks.prune": PRUNE_SECONDS,

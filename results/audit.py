@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from paperdesk.outbox import record_all
-from results.domain.audit import Broken, Entry, broken, numbered
+from results.domain.audit import START, Broken, Entry, Place, cut_off, numbered, walked
 from results.domain.units import datetime_of, us_of_datetime
 from results.review_models import AuditEntry, AuditHead
 
-ROWS_PER_READ = 2_000
+ENTRIES_PER_READ = 1_000
+TEXTS = ("who", "action", "subject", "before", "after")  # of an entry, in its order
 
 
 class Deed(msgspec.Struct, frozen=True):
@@ -42,8 +43,34 @@ def audit_add(deeds: Sequence[Deed], at_us: int, who: str) -> None:
 
 def audit_broken() -> Broken | None:
     """Where the trail is not what was written, or None."""
-    head = AuditHead.objects.filter(pk=1).values_list("number", "chain").first() or (0, "")
-    return broken(_trail(), head)
+    found: Broken | None = None
+    place, head, is_over = START, audit_head(), False
+    while not found and not is_over:
+        place, found, is_over = audit_walk(place, head)
+    return found
+
+
+def audit_head() -> Place:
+    """The number and chain of the entry that was added last. Each entry up to it is there to be read."""
+    return AuditHead.objects.filter(pk=1).values_list("number", "chain").first() or START
+
+
+def audit_walk(place: Place, head: Place) -> tuple[Place, Broken | None, bool]:
+    """Verify some entries from `place` on, those after `head` excepted; the place after them, what is wrong, and
+    whether that was the end. Each call reads a bounded number of rows.
+    """
+    last = min(place[0] + ENTRIES_PER_READ, head[0])
+    after, found = walked(_entries(place[0], last), place)
+    if found or (after[0] == last < head[0]):
+        return after, found, found is not None
+    return after, cut_off(after, head) or _beside(), True
+
+
+def _beside() -> Broken | None:
+    """An entry that was added without the chain: after the last one that was."""
+    last = AuditEntry.objects.order_by("-number").values_list("number", flat=True).first() or 0
+    head = audit_head()[0]  # read second: what was added meanwhile is within it
+    return Broken(head + 1, f"entry {last} was put beside the trail, {head} were written") if last > head else None
 
 
 def _row(entry: Entry, chain: str) -> AuditEntry:
@@ -51,10 +78,10 @@ def _row(entry: Entry, chain: str) -> AuditEntry:
     return AuditEntry(at=datetime_of(values.pop("at_us")), chain=chain, **values)
 
 
-def _trail() -> Iterator[tuple[Entry, str]]:
-    for row in AuditEntry.objects.order_by("number").iterator(chunk_size=ROWS_PER_READ):
-        entry = Entry(row.number, us_of_datetime(row.at), row.who, row.action, row.subject, row.before, row.after)
-        yield entry, row.chain
+def _entries(after: int, last: int) -> Iterator[tuple[Entry, str]]:
+    found = AuditEntry.objects.filter(number__gt=after, number__lte=last).order_by("number")
+    for at, chain, number, *texts in found.values_list("at", "chain", "number", *TEXTS):
+        yield Entry(number, us_of_datetime(at), *texts), chain
 
 
 def _text(value: object) -> str | None:

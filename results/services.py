@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from django.db import transaction
 
 from results import wiring
 from results.audit import Deed, audit_add
+from results.audit_watch import TrailReport, publish_trail, trail_report, trail_turn
 from results.case_services import WHO
 from results.domain.errors import PaperDeskError
 from results.domain.units import day_of
@@ -44,6 +46,7 @@ from results.reconcile_services import SUBJECT
 from results.stores.schema import TABLES
 from trading.stores import keys
 from trading.stores.connection import answering
+from trading.stores.errors import RedisAway
 from trading.stores.holds import Holds
 
 TURN_SECONDS_MAX = 2.0  # the next turn of the beat is due after 3 s
@@ -171,6 +174,22 @@ def stores_audit() -> AuditPass | None:
             client = wiring.redis_client()
             publish_verified(client, AUDITED, state_of_pass(done, verified(client, AUDITED)))
     return done
+
+
+def audit_trail_verify(say: Say) -> TrailReport:
+    """Verify the whole audit trail, and publish what was found if Redis answers. Raises django.db.DatabaseError."""
+    began_us = wiring.now_us()
+    report = trail_report(wiring.gate(), say)
+    with contextlib.suppress(RedisAway), answering("what was found in the audit trail"):
+        publish_trail(wiring.redis_client(), report, wiring.now_us(), wiring.now_us() - began_us)
+    return report
+
+
+def audit_trail_turn(seconds_max: float) -> TrailReport | None:
+    """Go on with today's verification of the audit trail, for about so long; what it found, once it is over. Raises
+    RedisAway, django.db.DatabaseError."""
+    with answering("the audit trail's verification"):
+        return trail_turn(wiring.redis_client(), wiring.gate(), wiring.now_us(), seconds_max)
 
 
 def results_retain(retention: Retention | None = None) -> Retained:

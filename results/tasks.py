@@ -18,6 +18,7 @@ from results.domain.errors import PaperDeskError
 QUEUE = "warehouse"
 COMPACT_SECONDS_MAX = 1.0  # one worker does the sync too
 RECONCILE_SECONDS_MAX = 1.0
+TRAIL_SECONDS_MAX = 0.2
 
 log = structlog.get_logger(__name__)
 
@@ -156,3 +157,19 @@ def reconcile() -> None:
         return
     if asked is not None and asked.ended_us is not None:
         log.info("reconciled again", trades=asked.done, new=asked.changed, unreadable=asked.unreadable_count)
+
+
+@shared_task(name="results.tasks.verify_trail")
+def verify_trail() -> None:
+    """Some entries of the daily verification of the audit trail."""
+    from results import services
+
+    try:
+        report = services.audit_trail_turn(TRAIL_SECONDS_MAX)
+    except (PaperDeskError, DatabaseError) as error:
+        log.warning("the audit trail's verification waits", error=str(error))
+        return
+    if report is not None and report.broken:
+        log.error("audit trail broken", entry=report.broken.number, sentence=report.sentence)
+    elif report is not None:
+        log.info("audit trail verified", entries=report.entries, chain=report.chain)

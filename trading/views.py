@@ -27,7 +27,8 @@ HEALTH = (
     (
         "verify",
         "Verified",
-        "When changed days, and when all rows, were last compared between the stores, and what differed.",
+        "When changed days, and when all rows, were last compared between the stores, and what differed; or where the "
+        "audit trail is broken.",
     ),
 )
 COMPARED = (

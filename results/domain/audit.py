@@ -11,7 +11,10 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+Place = tuple[int, str]  # the number of an entry and the chain after it
+
 BEGINNING = ""
+START: Place = (0, BEGINNING)
 ABSENT = "-"
 DIGEST_BYTES = 32
 
@@ -43,22 +46,34 @@ def chained(before: str, entry: Entry) -> str:
     return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
-def broken(trail: Iterable[tuple[Entry, str]], head: tuple[int, str]) -> Broken | None:
+def broken(trail: Iterable[tuple[Entry, str]], head: Place) -> Broken | None:
     """Where the trail, in order, with the chain that each entry has, is broken; None if it is whole.
 
     `head` is the number and the chain that the last entry must have: a tail that was cut off shows by it.
     """
-    number, chain = 0, BEGINNING
+    place, found = walked(trail, START)
+    return found or cut_off(place, head)
+
+
+def walked(trail: Iterable[tuple[Entry, str]], place: Place) -> tuple[Place, Broken | None]:
+    """Go on from `place` along entries in order; the place after the last sound one, and what is wrong there."""
+    number, chain = place
     for entry, kept in trail:
-        number += 1
-        if entry.number != number:
-            return Broken(number, f"entry {number} is missing, {entry.number} follows")
-        chain = chained(chain, entry)
-        if kept != chain:
-            return Broken(number, f"entry {number} is not what was written, or one before it was changed")
-    if (number, chain) != head:
-        return Broken(number + 1, f"the trail ends with entry {number}, {head[0]} were written")
-    return None
+        if entry.number != number + 1:
+            return (number, chain), Broken(number + 1, f"entry {number + 1} is missing, {entry.number} follows")
+        after = chained(chain, entry)
+        if kept != after:
+            told = f"entry {entry.number} is not what was written, or one before it was changed"
+            return (number, chain), Broken(entry.number, told)
+        number, chain = entry.number, after
+    return (number, chain), None
+
+
+def cut_off(place: Place, head: Place) -> Broken | None:
+    """What is wrong with a walk that came to its end at `place` and not at `head`."""
+    if place == head:
+        return None
+    return Broken(place[0] + 1, f"the trail ends with entry {place[0]}, {head[0]} were written")
 
 
 def numbered(deeds: Iterable[Entry], number: int, chain: str) -> Iterator[tuple[Entry, str]]:

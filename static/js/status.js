@@ -62,7 +62,7 @@ export class Status {
     this.part("tick", tick ? stateOf(tickAge, TICK_LATE_MS) : "unknown", tick ? `${age(tickAge)} ago, took ${tick.duration_ms.toFixed(1)} ms` : "none yet");
     for (const name of Object.keys(WAIT_WORDS)) this.paintSync(name, sync?.[name], since);
     this.paintSweep(sync?.sweep, since);
-    this.paintVerify(sync?.verify, sync?.audit, since);
+    this.paintVerify(sync?.verify, sync?.audit, sync?.trail, since);
   }
 
   paintSweep(sweep, since) {
@@ -85,7 +85,8 @@ export class Status {
     link.textContent = text;
   }
 
-  paintVerify(verify, audit, since) {
+  paintVerify(verify, audit, trail, since) {
+    if (trail?.error) return this.part("verify", "bad", trail.error, `The audit trail is broken: ${trail.error}`);
     const error = verify?.error ?? audit?.error;
     if (error) return this.part("verify", "bad", error, `The stores do not agree: ${error}`);
     if (!verify || verify.age_ms === null) return this.part("verify", "unknown", "not yet");

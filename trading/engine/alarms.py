@@ -17,6 +17,7 @@ FOLLOWER_NAMES = {
     "relay": "the relay of settings to the stores",
 }
 VERIFIERS = ("verify", "audit")  # what every minute and what every day compares
+TRAIL = "trail"  # the chain of the audit trail
 BACKLOG = "outbox"  # entries that nobody has taken yet
 UNREADABLE_SHOWN_MAX = 5
 FEED_TROUBLES_SHOWN_MAX = 5
@@ -58,6 +59,8 @@ def _followers(followers: Mapping[str, Mapping[str, Any]]) -> list[str]:
             continue
         if name == BACKLOG:
             found.append(f"The outbox grows: {state['error']}.")
+        elif name == TRAIL:
+            found.append(f"The audit trail is broken: {state['error']}; see manage.py verify_audit.")
         elif name in VERIFIERS:
             found.append(f"The stores do not agree: {state['error']}; see manage.py verify_stores.")
         else:

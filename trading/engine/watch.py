@@ -25,7 +25,7 @@ from trading.stores.lease import Lease
 from trading.stores.market_store import MarketQuote, MarketStore
 from trading.stores.monitor_store import MonitorStore, SnapshotStore
 
-SYNC_SHOWN = ("duckdb", "django", "clickhouse", "sweep", "reconcile", "relay", "verify", "audit")
+SYNC_SHOWN = ("duckdb", "django", "clickhouse", "sweep", "reconcile", "relay", "verify", "audit", "trail")
 SWEEP_COUNTS = ("seen", "accepted", "set_aside", "open", "incomplete")
 
 

@@ -31,6 +31,7 @@ LOSS_HOLDS = "paperdesk:holds:loss"  # hash: prefix -> why a loss of Redis's his
 MARKET_INDEX = "paperdesk:market:index"  # set of instrument ids
 FEEDS = "paperdesk:feeds"  # hash: engine shard -> how its feed does, JSON
 AUDIT = "paperdesk:audit"  # string: the daily audit of the stores, JSON
+AUDIT_TRAIL = "paperdesk:audit_trail"  # string: the daily verification of the audit trail, JSON
 SYNC = "paperdesk:sync"  # hash: follower -> JSON
 SNAPSHOT = "paperdesk:snapshot"  # string: newest snapshot for the browsers, JSON
 PORTFOLIOS = "paperdesk:portfolios"  # hash: prefix -> JSON
