@@ -15,6 +15,7 @@ from paperdesk.admin_filters import found_filter, listed_filter, period_filter
 from paperdesk.admin_format import NOTHING, exact
 from paperdesk.mirror_admin import MirrorAdmin, row_link, trade_links
 from paperdesk.roles import may_command
+from results.audit_admin import AuditEntryAdmin as AuditEntryAdmin
 from results.domain.breaks import BreakKind
 from results.domain.errors import PaperDeskError
 from results.domain.outcomes import ResultState, result_id_of

@@ -79,8 +79,10 @@ def trail_turn(client: Redis, gate: Gate, now_us: int, seconds_max: float) -> Tr
     elif stored.ended_us:
         return None
     place, found, is_over = stored.place, None, False
-    while not is_over and time.monotonic() < until:
+    while not is_over:
         place, found, is_over = audit_walk(place, stored.head)
+        if time.monotonic() >= until:
+            break
     under_way = msgspec.structs.replace(stored, place=place, ended_us=now_us if is_over else None)
     report = _report(gate, place, found) if is_over else None
     if report is not None:

@@ -219,6 +219,8 @@ class AuditEntry(BornModel):
         indexes = (
             models.Index(fields=("subject", "number"), name="audit_subject"),
             models.Index(fields=("who", "number"), name="audit_who"),
+            models.Index(fields=("action", "number"), name="audit_action"),
+            models.Index(fields=("at", "number"), name="audit_at"),
         )
 
     def __str__(self) -> str:
