@@ -51,11 +51,19 @@ class Findings:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """A figure that a proposal corrects; `result` is the row that has it, where the tables have that."""
+
+    row: TradeAdjustment
+    result: TradeResult | None
+
+
+@dataclass(frozen=True)
 class Standing:
     """The proposal that waits for a decision, and what is in the way of it."""
 
     made: Review
-    corrections: list[TradeAdjustment]
+    corrections: list[Correction]
     is_stale: bool
     is_expired: bool
 
@@ -106,9 +114,11 @@ def standing_of(case: ReviewCase, now: datetime.datetime) -> Standing | None:
     return Standing(made, corrections_of(made.pk), is_stale, made.expires_at <= now)
 
 
-def corrections_of(review_id: uuid.UUID) -> list[TradeAdjustment]:
+def corrections_of(review_id: uuid.UUID) -> list[Correction]:
     """The figures that a proposal corrects."""
-    return list(TradeAdjustment.objects.filter(review_id=review_id).order_by("adjusted_key", "adjusted_column"))
+    rows = list(TradeAdjustment.objects.filter(review_id=review_id).order_by("adjusted_key", "adjusted_column"))
+    results = {str(each.pk): each for each in TradeResult.objects.filter(pk__in=[row.adjusted_key for row in rows])}
+    return [Correction(row, results.get(row.adjusted_key)) for row in rows]
 
 
 def evidence_of(trade_id: uuid.UUID) -> Evidence:

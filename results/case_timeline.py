@@ -20,12 +20,12 @@ from results.review_models import AuditEntry, ReviewCase
 DEEDS_SHOWN_MAX = 200
 COMMENTED = "commented"
 WATCHED = ("state", "assignee", "severity", "resolution")
-LABELS = {"state": "state", "assignee": "assigned to"}
+LABELS = {"state": ("state", ""), "assignee": ("assigned to", "nobody")}  # the label, and what stands for none
 
 
 @dataclass(frozen=True)
 class Change:
-    """A figure or word before and after; "" where there was none."""
+    """A figure or word before and after; `before` is "" where there was none."""
 
     what: str
     before: str
@@ -95,14 +95,14 @@ def _deed(action: str, after: dict[str, Any]) -> str:
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
     plain = [
-        Change(label, str(before.get(name) or ""), str(after[name] or ""))
-        for name, label in LABELS.items()
+        Change(label, str(before.get(name) or none), str(after[name] or none))
+        for name, (label, none) in LABELS.items()
         if name in after and before.get(name) != after[name]
     ]
     corrected = [
         Change(
             f"{each['column'].replace('_', ' ')} of {each['table'].replace('_', ' ')} {each['key'][:8]}",
-            each["before"] or "",
+            each["before"] or "nothing",
             each["after"],
         )
         for each in after.get("corrections", ())
@@ -120,7 +120,7 @@ def _untold(case: ReviewCase, told: set[int]) -> list[Event]:
     for row in case.history.order_by("history_date", "history_id")[:DEEDS_SHOWN_MAX]:
         if row.version not in told:
             changes = [
-                Change(name, str(getattr(before, name, None) or ""), str(getattr(row, name) or ""))
+                Change(name, str(getattr(before, name) or ""), str(getattr(row, name) or "nothing"))
                 for name in WATCHED
                 if before is not None and getattr(before, name) != getattr(row, name)
             ]

@@ -301,7 +301,7 @@ def test_the_history_tells_each_deed_once(case: ReviewCase, maker: User, client_
         "desk opened the case: the reconciliation failed",
     ]
     assert "<del>proposed</del> → <ins>open</ins>" in text
-    assert "<del>nothing</del> → <ins>mara</ins>" in text
+    assert "<del>nobody</del> → <ins>mara</ins>" in text
     for said in ("look at the book", "which one?", "the book was thin"):
         assert said in text
 

@@ -98,7 +98,10 @@ def digits(value: Decimal | None) -> str:
 @register.filter
 def about(value: Decimal | None) -> str:
     """A number with one decimal, or with the first digits that it has; every digit on hover."""
-    return NONE if value is None else _figure(value, short(value))
+    if value is None:
+        return NONE
+    shown = Decimal(short(value))
+    return _figure(value, (MINUS if shown < 0 else "") + _grouped(shown))
 
 
 @register.filter
