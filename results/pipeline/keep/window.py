@@ -1,9 +1,9 @@
 """The window of the Django tables: rows of days before it are removed once DuckDB and ClickHouse are seen to have them.
 
-A row goes by its `day`, which is that of its first version; trades that are not closed stay, and so does what belongs
-to them. Tables whose rows are born in Django are never touched. The row "window" among the followers' watermarks says
-before which day rows were removed: what compares stores, and what answers people, goes by it. Nothing that reconciles,
-trades or books funding reads these tables.
+A row goes by its `day`, which is that of its first version. Trades that are not closed stay, and those of which a case
+of review is undecided; and so does what belongs to them. Tables whose rows are born in Django are never touched. The
+row "window" among the followers' watermarks says before which day rows were removed: what compares stores, and what
+answers people, goes by it. Nothing that reconciles, trades or books funding reads these tables.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from django.apps import apps
 from django.db import models, transaction
 
 from paperdesk.mirror import WINDOW, window_began
+from results.domain.review import CaseState
 from results.domain.units import datetime_of, day_of
-from results.models import FollowerWatermark
+from results.models import FollowerWatermark, ReviewCase
 from results.pipeline.follower import Follower
 from results.pipeline.mirror import DjangoTables, model_of
 from results.stores import duck
@@ -101,14 +102,15 @@ class Window:
 
 
 def _older(table: Table, before: datetime.date) -> models.QuerySet[models.Model]:
-    """The rows that may go: of days before the window, and not of a trade that is still open."""
+    """The rows that may go: of days before the window, and not of a trade that is still open or to be decided on."""
     trades = apps.get_model("trading", "PaperTrade")._default_manager
     still_open = trades.exclude(status=TradeStatus.CLOSED.value).values("pk")
+    undecided = ReviewCase.objects.filter(state__in=(CaseState.OPEN, CaseState.PROPOSED)).order_by().values("pk")
     rows = model_of(table)._default_manager.filter(day__lt=before).order_by()
     if table.name == PAPER_TRADE:
-        return rows.filter(status=TradeStatus.CLOSED.value)
+        return rows.filter(status=TradeStatus.CLOSED.value).exclude(pk__in=undecided)
     has_trade = any(column.name == "trade_id" for column in table.columns)
-    return rows.exclude(trade_id__in=still_open) if has_trade else rows
+    return rows.exclude(trade_id__in=still_open).exclude(trade_id__in=undecided) if has_trade else rows
 
 
 def _note(before: datetime.date, at_us: int) -> None:

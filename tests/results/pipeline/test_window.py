@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 
 from paperdesk.mirror import window_began
-from results.models import FollowerWatermark, TradeResult
+from results.models import FollowerWatermark, ReviewCase, TradeResult
 from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.keep import window as window_module
 from results.pipeline.keep.window import Window
@@ -20,7 +20,7 @@ from results.stores.failures import ClickHouseAway
 from results.stores.schema import TABLES
 from tests.results.pipeline.made import Side
 from tests.results.stores.made import DAY, START_US
-from trading.models import PaperTrade
+from trading.models import OrderFill, PaperTrade
 from trading.settings_models import Strategy
 from trading.settings_service import settings_seed
 
@@ -100,6 +100,20 @@ def test_open_trades_and_what_belongs_to_them_stay(side: Side) -> None:
     assert window(side).run() == {"trade_result": 1}
     assert str(TradeResult.objects.get().trade_id) == trade_id
     assert PaperTrade.objects.count() == 1
+
+
+def test_what_belongs_to_an_undecided_case_stays_as_its_evidence(side: Side) -> None:
+    trade_id = str(uuid.UUID(int=7))
+    for number in (7, 8):
+        side.emit("paper_trade", number, day=YESTERDAY, status="Closed")
+        side.emit("order_fill", number, day=YESTERDAY, trade_id=str(uuid.UUID(int=number)))
+    side.emit("trade_reconciliation", 7, day=YESTERDAY, reconciliation_status="failed")
+    side.settle()
+    assert str(ReviewCase.objects.get().pk) == trade_id
+    assert window(side).run() == {"order_fill": 1, "paper_trade": 1}
+    assert str(OrderFill.objects.get().trade_id) == trade_id
+    ReviewCase.objects.update(state="resolved")
+    assert window(side).run() == {"order_fill": 1, "paper_trade": 1, "trade_reconciliation": 1}
 
 
 def test_a_row_that_has_moved_on_meanwhile_stays(side: Side) -> None:
