@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import clickhouse_connect
 import pytest
 import redis
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from tests.web.browsing import FLAGS, chromium
 
 from results.stores.gate import Gate
 from tests.desk.test_whole_desk import running
 from tests.desk.typed import bare
+from tests.web.browsing import FLAGS, chromium
 
 pytestmark = pytest.mark.browser
 
@@ -27,10 +27,11 @@ ARRIVES_SECONDS_MAX = 120.0  # on a busy machine; docs/benchmarks.md has what it
 PAGE_MS_MAX = 60_000
 WORSE = {"buy": Decimal("1.006"), "sell": Decimal("0.994")}  # 60 bps, to the trader's cost
 OURS = (b"version", b"row_hash")
-DECIDED = (
+DECISION = (
     "SELECT c.state, c.resolution, r.reason, r.outcome, r.maker, r.checker FROM review_case c "
     "JOIN review r ON r.id = c.review_id WHERE c.trade_id = '{}'"
 )
+REJECTED = ("resolved", "reject", "data_error", "approved", "staff", "approver")
 
 
 def until(what: str, found: Callable[[], Any]) -> Any:
@@ -44,12 +45,11 @@ def until(what: str, found: Callable[[], Any]) -> Any:
 
 def executed_result(client: redis.Redis) -> tuple[str, dict[bytes, bytes]] | None:
     """The id and the hash of an executed result of a trade that is closed."""
-    for key in client.scan_iter("strategy:trades:closed:*"):
-        trade = json.loads(client.get(key) or b"{}")
-        for result in client.scan_iter("result:*", count=500):
-            fields = client.hgetall(result)
-            if fields.get(b"trade_id", b"").decode() == trade["id"] and fields[b"state"] == b"executed":
-                return result.decode().removeprefix("result:"), fields
+    closed = {key.rpartition(b":")[2] for key in cast("Iterable[bytes]", client.scan_iter("strategy:trades:closed:*"))}
+    for key in cast("Iterable[bytes]", client.scan_iter("result:*", count=500)):
+        fields = cast("dict[bytes, bytes]", client.hgetall(key.decode()))
+        if fields.get(b"trade_id") in closed and fields[b"state"] == b"executed":
+            return key.decode().removeprefix("result:"), fields
     return None
 
 
@@ -61,11 +61,19 @@ class Stores:
         self.duckdb = Gate(Path(addresses["DUCKDB_PATH"]))
         self.clickhouse = clickhouse_connect.get_client(dsn=addresses["CLICKHOUSE_URL"])
 
-    def in_duckdb(self, statement: str) -> list[tuple[Any, ...]]:
+    def told_of(self, trade: str) -> dict[str, Callable[[], bool]]:
+        """By store: whether it has the decision on the trade's case, and nothing else."""
+        statement = DECISION.format(trade)
+        return {
+            "DuckDB": lambda: self._in_duckdb(statement) == [REJECTED],
+            "ClickHouse": lambda: self._in_clickhouse(statement) == [REJECTED],
+        }
+
+    def _in_duckdb(self, statement: str) -> list[tuple[Any, ...]]:
         with self.duckdb.read() as connection:
             return connection.sql(statement).fetchall()
 
-    def in_clickhouse(self, statement: str) -> list[tuple[Any, ...]]:
+    def _in_clickhouse(self, statement: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in self.clickhouse.query(statement).result_rows]
 
 
@@ -164,10 +172,8 @@ def test_the_oldest_severe_case_is_found_understood_proposed_and_approved_and_is
             propose(page)
         with visiting(browser, address, told, "approver") as page:
             decided = approve(page, trade)
-        stores, statement = Stores(told), DECIDED.format(trade)
-        rejected = [("resolved", "reject", "data_error", "approved", "staff", "approver")]
-        for name, look in (("DuckDB", stores.in_duckdb), ("ClickHouse", stores.in_clickhouse)):
-            until(f"the decision in {name}", lambda look=look: look(statement) == rejected)
+        for name, arrived in Stores(told).told_of(trade).items():
+            until(f"the decision in {name}", arrived)
             seconds = time.monotonic() - decided
             record_property(f"seconds_to_{name}", seconds)
             print(f"the decision is in {name} after {seconds:.1f} s")
