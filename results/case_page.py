@@ -116,7 +116,8 @@ def why_not(user: Any, case: ReviewCase, standing: Standing | None) -> str:
     if standing is None:
         return "" if roles.may_propose(user) else f"Nothing is proposed yet. Staff propose. {_your_part(user)}"
     if standing.made.maker_id == user.pk:
-        return "You proposed this, so another person decides (four eyes). You can withdraw it until then."
+        until = "until then" if standing.can_be_approved else "and propose anew"
+        return f"You proposed this, so another person decides (four eyes). You can withdraw it {until}."
     return "" if roles.may_decide(user) else f"An approver decides on this. {_your_part(user)}"
 
 

@@ -75,10 +75,12 @@ class Standing:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of the trade; `words` instead, or besides, where it is not there."""
+    """All that is known of the trade; `words` instead, or besides, where it is not there. `is_elsewhere`: the other
+    stores have it."""
 
     page: TradePage | None
     words: str = ""
+    is_elsewhere: bool = False
 
 
 def findings_of(case: ReviewCase) -> Findings:
@@ -128,7 +130,9 @@ def evidence_of(trade_id: uuid.UUID) -> Evidence:
     except TradeUnreadable as trouble:
         return Evidence(None, str(trouble))
     if page is None:
-        return Evidence(None, window_note() or "This desk knows no trade with this id: another program reconciled it.")
+        note = window_note()
+        unknown = "This desk knows no trade with this id: another program reconciled it."
+        return Evidence(None, note or unknown, bool(note))
     return Evidence(page, page.trouble)
 
 

@@ -15,7 +15,7 @@ from django.test import Client
 
 from paperdesk.mirror import WINDOW
 from paperdesk.roles import ADMINISTRATOR, ANALYST, APPROVER, STAFF
-from results.domain.review import PROPOSAL_LIFETIME_US, CaseState
+from results.domain.review import PROPOSAL_LIFETIME_US
 from results.models import FollowerWatermark, TradeReconciliationBreak, TradeResult
 from results.review_models import Review, ReviewCase, TradeAdjustment
 from results.review_services import case_approve, case_assign, case_comment, case_return
@@ -33,7 +33,7 @@ from tests.web.failed_cases import (
     proposed,
     reconciled,
 )
-from tests.web.rows import NOON
+from tests.web.rows import NOON, row
 from trading.models import PaperTrade
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -101,6 +101,7 @@ def test_a_reconciliation_of_another_program_says_so(client_of: ClientOf) -> Non
     assert "<h1>Price off.</h1>" in text
     assert "Another program reconciled this trade" in text
     assert "This desk knows no trade with this id" in text
+    assert "manage.py export" not in text
 
 
 def test_a_cleared_case_shows_what_had_failed(case: ReviewCase, client_of: ClientOf) -> None:
@@ -118,19 +119,35 @@ def test_a_case_that_nobody_knows_leads_back_with_a_word(client_of: ClientOf) ->
     assert "doesn’t exist" in answer.content.decode()
 
 
-def test_it_leads_to_its_neighbours_in_the_queue(case: ReviewCase, client_of: ClientOf) -> None:
-    graver, later, resolved = (uuid.uuid4() for _ in range(3))
-    for trade in (graver, later, resolved):
-        failed(trade)
-    ReviewCase.objects.filter(pk=graver).update(severity=4)
-    ReviewCase.objects.filter(pk=later).update(opened_at=NOON.replace(hour=13))
-    ReviewCase.objects.filter(pk=resolved).update(opened_at=NOON.replace(minute=5), state=CaseState.RESOLVED)
+def test_only_the_breaks_that_stand_are_shown_the_gravest_on_top(case: ReviewCase, client_of: ClientOf) -> None:
+    values = {"trade_id": TRADE, "is_failure": True, "tolerance": Decimal(0), "expected": Decimal(1), "leg": "short"}
+    row(TradeReconciliationBreak, kind="missing_result", actual=Decimal(0), version=1, **values).save()
+    row(TradeReconciliationBreak, kind="duplicate_result", actual=Decimal(2), version=0, **values).save()
     text = page(client_of(ANALYST))
-    assert re.findall(r'data-key="(\w+)" href="/admin/results/reviewcase/([^/]+)/', text) == [
-        ("previous", str(graver)),
-        ("next", str(later)),
-    ]
-    assert "data-key" not in text.replace('data-key="previous"', "").replace('data-key="next"', "")
+    assert "<h1>An order of the short leg on binance has no result.</h1>" in text
+    assert "Slippage of 12.4 bps on binance, allowed are 5" in text
+    assert "has 2 results" not in text
+
+
+def test_it_leads_to_its_neighbours_in_the_queue(case: ReviewCase, client_of: ClientOf) -> None:
+    graver, older, later, latest, lower, resolved = (uuid.uuid4() for _ in range(6))
+    for trade, severity, hour, state in (
+        (graver, 4, 13, "open"),
+        (older, 2, 11, "proposed"),
+        (later, 2, 13, "proposed"),
+        (latest, 2, 14, "open"),
+        (lower, 1, 10, "open"),
+        (resolved, 2, 12, "resolved"),
+    ):
+        failed(trade)
+        opened_at = NOON.replace(hour=hour, minute=5)
+        ReviewCase.objects.filter(pk=trade).update(severity=severity, opened_at=opened_at, state=state)
+    links = re.compile(r'data-key="(\w+)" href="/admin/results/reviewcase/([^/]+)/')
+    order = [graver, older, TRADE, later, latest, lower]
+    for place, trade in enumerate(order):
+        text = client_of(ANALYST).get(f"/admin/results/reviewcase/{trade}/change/").content.decode()
+        neighbours = {"previous": order[place - 1 : place], "next": order[place + 1 : place + 2]}
+        assert links.findall(text) == [(name, str(key)) for name, keys in neighbours.items() for key in keys]
 
 
 # Who has which button -----------------------------------------------------------------------------------------------
