@@ -36,6 +36,7 @@ class BornAdmin(ListExport, SimpleHistoryAdmin):
 
     change_form_template = "admin/settings_row.html"
     change_list_template = "admin/born_list.html"
+    object_history_list_template = "admin/history_list.html"
     list_per_page = 100
     show_facets = admin.ShowFacets.NEVER
     empty_value_display = NOTHING

@@ -45,9 +45,21 @@ class AuditPeriod(period_filter("at")):  # type: ignore[misc]
 
 @admin.display(description="what changed")
 def change(row: AuditEntry) -> str:
-    """The beginning of what was noted before and after."""
-    text = " → ".join(each for each in (row.before, row.after) if each)
-    return Truncator(text).chars(CHANGE_CHARACTERS) or NOTHING
+    """What is other than before, as far as it fits: "state: open → proposed, reason: market_moved"."""
+    before, after = values_of(row.before), values_of(row.after)
+    told = [
+        f"{name}: {before[name]} → {value}" if name in before else f"{name}: {value}"
+        for name, value in after.items()
+        if before.get(name) != value and value not in ("", "[]", "{}", "null")
+    ]
+    return Truncator(", ".join(told)).chars(CHANGE_CHARACTERS) or NOTHING
+
+
+def values_of(text: str | None) -> dict[str, str]:
+    """The fields of a JSON object, each as it would be read aloud; none of anything else."""
+    found = msgspec.json.decode(text) if text else None
+    fields = found.items() if isinstance(found, dict) else ()
+    return {name: value if isinstance(value, str) else msgspec.json.encode(value).decode() for name, value in fields}
 
 
 def pretty(column: str, words: str) -> Any:

@@ -214,6 +214,7 @@ class AuditEntry(BornModel):
 
     class Meta(BornModel.Meta):
         db_table = "audit_entry"
+        verbose_name_plural = "audit entries"
         ordering = ("-number",)
         default_permissions = ("view",)
         indexes = (

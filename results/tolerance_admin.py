@@ -41,7 +41,7 @@ LABELS = {
 HELPS = {
     "venue": "A venue's name as the results have it, or * for any.",
     "symbol": "A symbol as the results have it, or * for any.",
-    "enabled": "Switched off, the next wider one counts: the venue's, then the symbol's, then * : *.",
+    "enabled": "Switched off, the next wider one counts: the venue's, then the symbol's, then *:*.",
     "slippage_bps": "How much worse than asked for an order may execute, in basis points (1/10,000) of that price.",
     "quantity": "How far an order's quantity and its result's may differ, in units of the base asset.",
     "residual_usd": "P&L that prices, funding and fees do not explain, in US dollars, beyond the rounding of averages.",
@@ -117,7 +117,9 @@ class ToleranceAdmin(BornAdmin):
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         words = {"label": LABELS.get(db_field.name), "help_text": HELPS.get(db_field.name)}
         if isinstance(db_field, ExactDecimalField):
-            return ExactNumber(max_digits=db_field.max_digits, decimal_places=db_field.decimal_places, **words)
+            return ExactNumber(
+                min_value=0, max_digits=db_field.max_digits, decimal_places=db_field.decimal_places, **words
+            )
         if isinstance(db_field, models.BigIntegerField) and field is not None:
             return whole_number(min_value=0, max_value=models.BigIntegerField.MAX_BIGINT, **words)
         return field

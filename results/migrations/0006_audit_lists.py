@@ -34,6 +34,10 @@ class Migration(migrations.Migration):
     dependencies = [("results", "0005_a_proposal_ends_by_itself")]
 
     operations = [
+        migrations.AlterModelOptions(
+            "auditentry",
+            {"default_permissions": ("view",), "ordering": ("-number",), "verbose_name_plural": "audit entries"},
+        ),
         migrations.AddIndex("auditentry", models.Index(fields=["action", "number"], name="audit_action")),
         migrations.AddIndex("auditentry", models.Index(fields=["at", "number"], name="audit_at")),
         migrations.RunPython(protect, leave_open),

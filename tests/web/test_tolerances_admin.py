@@ -125,7 +125,7 @@ def test_saving_what_stands_changes_nothing(keeper: Client) -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "sentence"),
     [
-        ({"slippage_bps": "-0.1"}, "slippage_bps", "slippage_bps is -0.1: a tolerance is 0 or more"),
+        ({"slippage_bps": "-0.1"}, "slippage_bps", "greater than or equal to 0"),
         ({"slippage_bps": "NaN"}, "slippage_bps", "Enter a number."),
         ({"slippage_bps": "Infinity"}, "slippage_bps", "Enter a number."),
         ({"slippage_bps": ""}, "slippage_bps", "This field is required."),
