@@ -164,3 +164,29 @@ def test_queue_front_page_and_approval_fit_the_window(width: str, desk: Desk) ->
     page.keyboard.press("a")
     expect(page.locator('[data-key="approve"]')).to_be_visible()
     assert page.evaluate(BEYOND) <= 0
+
+
+def test_on_the_page_of_a_case_keys_lead_to_its_buttons_and_to_the_next_case(
+    desk: Desk, cases: list[ReviewCase]
+) -> None:
+    first, second, third = (f"{QUEUE}{each.pk}/change/" for each in cases)
+    page = desk.logged_in(second, APPROVER)
+    page.keyboard.press("a")
+    expect(page.locator('[data-key="approve"]')).to_be_focused()
+    page.keyboard.press("r")
+    expect(page.locator('[data-key="return"]')).to_be_focused()
+    words = page.locator("textarea").first
+    words.focus()
+    page.keyboard.type("jkar")
+    expect(words).to_have_value("jkar")
+    words.blur()
+    page.keyboard.press("j")
+    page.wait_for_url(f"**{third}")
+    page.keyboard.press("a")
+    expect(page.get_by_role("status")).to_have_text("There is nothing here that you could approve.")
+    page.keyboard.press("k")
+    page.wait_for_url(f"**{second}")
+    page.keyboard.press("k")
+    page.wait_for_url(f"**{first}")
+    page.goto(f"{desk.address}{second}#return")
+    expect(page.locator('[data-key="return"]')).to_be_focused()
