@@ -94,10 +94,11 @@ class ReviewCase(BornModel):
         ordering = ("-severity", "opened_at", "trade_id")
         indexes = (
             models.Index(fields=("state", "-severity", "opened_at", "trade_id"), name="case_queue"),
-            models.Index(fields=("state", "assignee", "-severity", "opened_at"), name="case_mine"),
-            models.Index(fields=("state", "exchange", "-severity", "opened_at"), name="case_venue"),
-            models.Index(fields=("state", "symbol", "-severity", "opened_at"), name="case_symbol"),
-            models.Index(fields=("state", "kind", "-severity", "opened_at"), name="case_kind"),
+            models.Index(fields=("state", "assignee", "-severity", "opened_at", "trade_id"), name="case_mine"),
+            models.Index(fields=("state", "exchange", "-severity", "opened_at", "trade_id"), name="case_venue"),
+            models.Index(fields=("state", "symbol", "-severity", "opened_at", "trade_id"), name="case_symbol"),
+            models.Index(fields=("state", "kind", "-severity", "opened_at", "trade_id"), name="case_kind"),
+            models.Index(fields=("state", "portfolio", "-severity", "opened_at", "trade_id"), name="case_portfolio"),
             models.Index(fields=("state", "opened_at"), name="case_aged"),
         )
 
