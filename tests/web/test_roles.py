@@ -1,8 +1,11 @@
 """Who may do what, as a table, and that nothing but the login and two probes is open."""
 
+import json
 import re
+import subprocess
+import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
@@ -10,12 +13,14 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from paperdesk.environment import BASE_DIR
 from paperdesk.roles import (
     ADMINISTRATOR,
     ANALYST,
     APPROVE,
     APPROVER,
     PROPOSE,
+    ROLES,
     SETTINGS_KEEPING,
     STAFF,
     USER_KEEPING,
@@ -30,7 +35,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 ClientOf = Callable[[str], Client]
 NOBODY: tuple[str, ...] = ()
-EVERYBODY = (ANALYST, STAFF, ADMINISTRATOR, SUPERUSER)
+EVERYBODY = (ANALYST, STAFF, APPROVER, ADMINISTRATOR, SUPERUSER)
+MAKERS = (STAFF, ADMINISTRATOR, SUPERUSER)
 KEEPERS = (ADMINISTRATOR, SUPERUSER)
 
 # What one may do: (request, address) -> who may.
@@ -44,6 +50,27 @@ TABLE = {
     ("GET", "/admin/trading/papertrade/{trade}/delete/"): NOBODY,
     ("POST", "/admin/trading/papertrade/{trade}/delete/"): NOBODY,
     ("GET", "/admin/results/tradereconciliation/"): EVERYBODY,
+    ("GET", "/admin/trading/papertrade/export/"): NOBODY,
+    ("GET", "/admin/results/reviewcase/"): EVERYBODY,
+    ("GET", "/admin/results/reviewcase/add/"): NOBODY,
+    ("GET", "/admin/results/auditentry/"): EVERYBODY,
+    ("GET", "/admin/results/auditentry/add/"): NOBODY,
+    ("GET", "/admin/results/deadletter/"): EVERYBODY,
+    ("GET", "/admin/results/deadletter/add/"): NOBODY,
+    ("GET", "/admin/results/reconciliationtolerance/"): EVERYBODY,
+    ("GET", "/admin/results/reconciliationtolerance/add/"): KEEPERS,
+    ("GET", "/admin/results/reconciliationtolerance/reconcile/"): MAKERS,
+    ("GET", "/admin/trading/strategy/"): EVERYBODY,
+    ("GET", "/admin/trading/strategy/add/"): KEEPERS,
+    ("GET", "/api/v1/review-cases/"): EVERYBODY,
+    ("POST", "/api/v1/review-cases/"): NOBODY,
+    ("GET", "/api/v1/reviews/"): EVERYBODY,
+    ("POST", "/api/v1/reviews/"): NOBODY,
+    ("GET", "/api/v1/audit-entries/"): EVERYBODY,
+    ("DELETE", "/api/v1/audit-entries/1/"): NOBODY,
+    ("GET", "/api/v1/tolerances/"): EVERYBODY,
+    ("POST", "/api/v1/tolerances/"): NOBODY,
+    ("GET", "/api/v1/dead-letters/"): EVERYBODY,
     ("GET", "/api/v1/trades/"): EVERYBODY,
     ("POST", "/api/v1/trades/"): NOBODY,
     ("DELETE", "/api/v1/trades/{trade}/"): NOBODY,
@@ -139,6 +166,28 @@ def test_each_group_has_exactly_its_permissions_and_sees_every_table() -> None:
     assert len(views) >= 20
     for group in Group.objects.all():
         assert views <= set(group.permissions.values_list("pk", flat=True))
+
+
+MIGRATED = """
+import json, sys, django
+django.setup()
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+granted = {each.name: sorted(each.permissions.values_list("codename", flat=True)) for each in Group.objects.all()}
+print(json.dumps(granted))
+"""
+
+
+def test_a_migrated_database_has_exactly_these_groups_and_permissions(bare_environment: Mapping[str, str]) -> None:
+    environment = {**bare_environment, "DJANGO_SETTINGS_MODULE": "paperdesk.settings"}
+    command = [sys.executable, "-c", MIGRATED]
+    done = subprocess.run(command, cwd=BASE_DIR, env=environment, capture_output=True, text=True, check=True)
+    grant()
+    every = Group.objects.prefetch_related("permissions")
+    expected = {group.name: sorted(each.codename for each in group.permissions.all()) for group in every}
+    assert set(expected) == set(ROLES)
+    assert json.loads(done.stdout) == expected
 
 
 def test_a_user_without_a_role_sees_nothing_in_admin_and_api(client_of: ClientOf) -> None:
