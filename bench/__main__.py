@@ -21,6 +21,7 @@ import django  # noqa: E402
 django.setup()
 
 from bench import (  # noqa: E402
+    admin_lists,
     backlog,
     contention,
     followers,
@@ -47,6 +48,7 @@ BENCHMARKS = {
     "django": lambda options: followers.run_django(options.turns),
     "foreign": lambda options: foreign_writers.run(options.turns),
     "retention": lambda options: removal.run(options.turns),
+    "lists": lambda options: admin_lists.run(options.turns, options.rows, options.questions, options.keep),
     "backlog": lambda options: backlog.run(options.entries),
     "memory": lambda options: memory.run(options.minutes),
 }
@@ -59,6 +61,9 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=5, help="counted turns of each (default %(default)s)")
     parser.add_argument("--minutes", type=int, default=12, help="length of the memory run (default %(default)s)")
     parser.add_argument("--entries", type=int, default=200_000, help="of the backlog (default %(default)s)")
+    parser.add_argument("--rows", type=int, default=20_000, help="results behind the lists (default %(default)s)")
+    parser.add_argument("--questions", type=int, default=20, help="to each list; 0: all (default %(default)s)")
+    parser.add_argument("--keep", metavar="DIR", default="", help="keep the lists' databases there, use those it has")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--memory-run", metavar="REDIS_URL", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from paperdesk.combinations import NOTHING, Narrowing
 from paperdesk.known_values import known_values
 
 PERIODS: dict[str, tuple[str, datetime.timedelta]] = {
@@ -21,28 +22,37 @@ PERIODS: dict[str, tuple[str, datetime.timedelta]] = {
 }
 
 
-class _Filter(SimpleListFilter):
-    """`matching` narrows the rows to a chosen value, `choices_now` lists the values."""
+LEGS = ("long_exchange", "short_exchange")
+Narrowed = Callable[[type[Model], str], Narrowing]
+Choices = Callable[[], Iterable[tuple[str, str]]]
 
-    matching: Callable[[QuerySet[Model], str], QuerySet[Model]]
-    choices_now: Callable[[], Iterable[tuple[str, str]]]
+
+class _Filter(SimpleListFilter):
+    """`narrowed` says what a chosen value asks of a row of a model, `choices_now` lists the values."""
+
+    narrowed: Narrowed
+    choices_now: Choices
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
         """The values to choose from."""
         return type(self).choices_now()
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
-        """The chosen rows; a value that is not in the list narrows too, to whatever rows it has."""
+    def narrowing(self, model: type[Model]) -> Narrowing:
+        """What the chosen value asks, if any is; one that is not in the list asks for whatever rows it has."""
         value = self.value()
-        return queryset if value is None else type(self).matching(queryset, value)
+        return Narrowing() if value is None else type(self).narrowed(model, value)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
+        """The chosen rows."""
+        return queryset.filter(self.narrowing(queryset.model).condition())
 
 
-def _made(title: str, parameter: str, choices: Callable[[], Iterable[tuple[str, str]]], matching: Any) -> type[_Filter]:
+def _made(title: str, parameter: str, choices: Choices, narrowed: Narrowed) -> type[_Filter]:
     body = {
         "title": title,
         "parameter_name": parameter,
         "choices_now": staticmethod(choices),
-        "matching": staticmethod(matching),
+        "narrowed": staticmethod(narrowed),
     }
     return type(f"{parameter.title()}Filter", (_Filter,), body)
 
@@ -50,21 +60,36 @@ def _made(title: str, parameter: str, choices: Callable[[], Iterable[tuple[str, 
 def period_filter(column: str) -> type[_Filter]:
     """Rows whose time (or date) `column` lies in the past hour, day, week or month, up to now."""
 
-    def matching(rows: QuerySet[Model], value: str) -> QuerySet[Model]:
+    def narrowed(model: type[Model], value: str) -> Narrowing:
         if value not in PERIODS:
-            return rows.none()
+            return Narrowing(since=NOTHING)
         start: datetime.datetime | datetime.date = timezone.now() - PERIODS[value][1]
-        if rows.model._meta.get_field(column).get_internal_type() == "DateField":
+        if model._meta.get_field(column).get_internal_type() == "DateField":
             start = start.date()  # type: ignore[union-attr]
-        return rows.filter(**{f"{column}__gte": start})
+        return Narrowing(since={f"{column}__gte": start})
 
-    return _made("period", "period", lambda: [(key, text) for key, (text, _) in PERIODS.items()], matching)
+    return _made("period", "period", lambda: [(key, text) for key, (text, _) in PERIODS.items()], narrowed)
 
 
-def listed_filter(column: str, values: Iterable[str], title: str = "") -> type[_Filter]:
-    """Rows with one of the values that the domain knows, e.g. a state."""
-    choices = [(str(value), str(value).replace("_", " ")) for value in values]
-    return _made(title or column.replace("_", " "), column, lambda: choices, _equal(column))
+def listed_filter(column: str, values: Iterable[str], title: str = "", empty: str = "") -> type[_Filter]:
+    """Rows with one of the values that the domain knows, e.g. a state. `empty` is what an empty text is called."""
+    choices = [(str(value), str(value).replace("_", " ")) for value in ((empty,) if empty else ()) + tuple(values)]
+
+    def narrowed(model: type[Model], value: str) -> Narrowing:
+        return Narrowing(equal=[((column,), "" if value == empty else value)])
+
+    return _made(title or column.replace("_", " "), column, lambda: choices, narrowed)
+
+
+def yes_or_no_filter(column: str, title: str = "") -> type[_Filter]:
+    """Rows of which `column` is true, or those of which it is false."""
+    choices = [("yes", "yes"), ("no", "no")]
+
+    def narrowed(model: type[Model], value: str) -> Narrowing:
+        known = {"yes": True, "no": False}
+        return Narrowing(equal=[((column,), known[value])]) if value in known else Narrowing(since=NOTHING)
+
+    return _made(title or column.replace("_", " "), column, lambda: choices, narrowed)
 
 
 def found_filter(model: type[Model], column: str, title: str = "") -> type[_Filter]:
@@ -76,18 +101,21 @@ def found_filter(model: type[Model], column: str, title: str = "") -> type[_Filt
     return _made(title or column.replace("_", " "), column, choices, _equal(column))
 
 
-def venue_filter(model: type[Model]) -> type[_Filter]:
+def venue_filter(trades: type[Model]) -> type[_Filter]:
     """Trades with a leg at the venue, long or short."""
-
-    def choices() -> list[tuple[str, str]]:
-        venues = {*known_values(model, "long_exchange"), *known_values(model, "short_exchange")}
-        return [(venue, venue) for venue in sorted(venues)]
-
-    def matching(rows: QuerySet[Model], value: str) -> QuerySet[Model]:
-        return rows.filter(Q(long_exchange=value) | Q(short_exchange=value))
-
-    return _made("venue, either leg", "venue", choices, matching)
+    return _made(
+        "venue, either leg", "venue", lambda: _venues(trades), lambda model, value: Narrowing(equal=[(LEGS, value)])
+    )
 
 
-def _equal(column: str) -> Callable[[QuerySet[Model], str], QuerySet[Model]]:
-    return lambda rows, value: rows.filter(**{column: value})
+def venue_of_leg_filter(trades: type[Model]) -> type[_Filter]:
+    """Rows of a leg at the venue, of those where `trades` have legs."""
+    return _made("venue", "exchange", lambda: _venues(trades), _equal("exchange"))
+
+
+def _venues(trades: type[Model]) -> list[tuple[str, str]]:
+    return [(venue, venue) for venue in sorted({name for leg in LEGS for name in known_values(trades, leg)})]
+
+
+def _equal(column: str) -> Narrowed:
+    return lambda model, value: Narrowing(equal=[((column,), value)])

@@ -11,6 +11,8 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest
 from django.utils.text import capfirst
 
+from paperdesk.combinations import Narrowing, NewestRows, combination_of
+
 ROWS_COUNTED_MAX = 2_000
 
 
@@ -33,12 +35,29 @@ class BoundedPaginator(Paginator):
     @cached_property
     def count(self) -> int:
         """The number of rows that can be paged through."""
-        return bounded(lambda most: self.object_list[:most].count())
+
+        def counted(most: int) -> int:
+            some = self.object_list[:most]
+            return len(some) if isinstance(some, list) else some.count()
+
+        return bounded(counted)
+
+
+class _Keys(list):
+    """Keys of rows where Django's list has a query."""
+
+    def _clone(self) -> list[Any]:
+        return self
+
+
+def _turned(column: str) -> str:
+    return column.removeprefix("-") if column.startswith("-") else f"-{column}"
 
 
 class BoundedChangeList(ChangeList):
     """A list that reads one page of rows, also when it believes that there is only one."""
 
+    queryset: Any
     result_list: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -50,13 +69,35 @@ class BoundedChangeList(ChangeList):
         return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
 
     def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
-        """The order asked for, or the table's own when nothing that was asked for is offered."""
-        asked = super().get_ordering(request, queryset)
-        return [*self._get_default_ordering()] if {*asked} <= {"pk", "-pk"} else asked
+        """The order asked for, or the list's own when nothing that was asked for is offered: an index has the list's
+        own order, and that from the other end."""
+        asked, own = super().get_ordering(request, queryset), [*self._get_default_ordering()]
+        if own and asked[0] == _turned(own[0]):
+            return [_turned(column) for column in own]
+        return own if {*asked} <= {"pk", "-pk"} or asked[0] == own[0] else asked
 
     def get_results(self, request: HttpRequest) -> None:
         """Take one page; without pages (few rows) the query is bounded as well."""
+        matching = self.queryset
+        if combination_of(self.model) and not self.query:
+            self.queryset = _Keys(self._keys(request))
         super().get_results(request)
         if not self.multi_page:
             self.result_list = self.result_list[: self.list_per_page]
+        if self.queryset is not matching:
+            self.result_list = self._rows(self.result_list)
+            self.queryset = matching
         self.full_result_count = self.result_count  # the search box then shows no second count
+
+    def _keys(self, request: HttpRequest) -> list[Any]:
+        """The keys of all rows that can be paged through, in order."""
+        own = self._get_default_ordering()
+        oldest_first = self.get_ordering(request, self.root_queryset)[0] != own[0]
+        narrowing = Narrowing.all_of(spec.narrowing(self.model) for spec in self.filter_specs)
+        return NewestRows(self.root_queryset, own, oldest_first=oldest_first).keys(narrowing, ROWS_COUNTED_MAX + 1)
+
+    def _rows(self, keys: list[Any]) -> list[Any]:
+        """The rows of these keys, in their order; one that is gone by now is left out."""
+        wanted = [self.model._meta.pk.to_python(key) for key in keys]
+        found = {row.pk: row for row in self.root_queryset.filter(pk__in=keys).order_by()[: len(keys)]}
+        return [found[key] for key in wanted if key in found]

@@ -20,6 +20,7 @@ from paperdesk.list_export import ListExport
 from paperdesk.mirror import window_note
 
 RECORD_COLUMNS = ("version", "day", "row_hash", "stream_id", "ingested_at")
+BORN_COLUMNS = ("version", "day", "row_hash", "changed_at", "changed_by")
 ROWS_A_PAGE = 50
 
 
@@ -88,6 +89,10 @@ class MirrorAdmin(ListExport):
         """Never."""
         return False
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """What the filters ask for and nothing else: no index would answer it."""
+        return lookup in {getattr(each, "parameter_name", "") for each in self.list_filter}
+
     # The list ---------------------------------------------------------------------------------------------------------
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list, which says so where rows were removed from its table."""
@@ -148,6 +153,10 @@ class MirrorAdmin(ListExport):
         """The list's action that the row's page offers too, and the words on its button."""
         return None
 
+    def context_of(self, row: Any) -> dict[str, Any]:
+        """What the template of the row's page is given besides."""
+        return {}
+
     def change_view(
         self,
         request: HttpRequest,
@@ -157,8 +166,10 @@ class MirrorAdmin(ListExport):
     ) -> HttpResponse:
         """The row's page, with links to what belongs to it."""
         row = self.get_object(request, object_id)
-        offered = {"related_links": self.related_links(row), "offered": self.action_of(request, row)} if row else {}
-        context = {**(extra_context or {}), **offered}
+        context = dict(extra_context or {})
+        if row:
+            context |= {"related_links": self.related_links(row), "offered": self.action_of(request, row)}
+            context |= self.context_of(row)
         return super().change_view(request, object_id, form_url, context)
 
 
@@ -184,6 +195,8 @@ def trade_links(trade_id: Any, *, leave_out: str = "") -> list[tuple[str, str]]:
         "funding": ("Funding", list_link("trading_fundingpayment", trade_id)),
         "fills": ("Fills", list_link("trading_orderfill", trade_id)),
         "shadows": ("Shadow fills", list_link("trading_shadowfill", trade_id)),
+        "case": ("Review case", list_link("results_reviewcase", trade_id)),
+        "proposals": ("Proposals", list_link("results_review", trade_id)),
     }
     return [link for name, link in links.items() if name != leave_out]
 

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
-from paperdesk.admin_filters import found_filter, listed_filter, period_filter
+from paperdesk.admin_filters import found_filter, listed_filter, period_filter, yes_or_no_filter
 from paperdesk.admin_format import NOTHING, exact
 from paperdesk.mirror_admin import MirrorAdmin, row_link, trade_links
 from paperdesk.roles import may_command
@@ -24,6 +24,9 @@ from results.letters_admin import DeadLetterAdmin as DeadLetterAdmin
 from results.models import ResultMetrics, TradeReconciliation, TradeReconciliationBreak, TradeResult
 from results.reconcile_services import reconcile_ask_trades
 from results.review_admin import ReviewCaseAdmin as ReviewCaseAdmin
+from results.reviews_admin import ReviewAdmin as ReviewAdmin
+from results.reviews_admin import ReviewCommentAdmin as ReviewCommentAdmin
+from results.reviews_admin import TradeAdjustmentAdmin as TradeAdjustmentAdmin
 from results.selectors import trade_breaks
 from results.tolerance_admin import ToleranceAdmin as ToleranceAdmin
 from trading.engine.clock import SystemClock
@@ -172,7 +175,7 @@ class TradeReconciliationBreakAdmin(MirrorAdmin):
     list_filter = (
         period_filter("found_at"),
         listed_filter("kind", BreakKind),
-        ("is_failure", admin.BooleanFieldListFilter),
+        yes_or_no_filter("is_failure", "fails"),
         found_filter(TradeResult, "portfolio"),
         found_filter(TradeResult, "exchange", "venue"),
         found_filter(TradeResult, "symbol"),

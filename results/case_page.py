@@ -204,7 +204,7 @@ class CasePage:
             "why_not": why_not(request.user, case, standing),
             "events": timeline_of(case),
             "neighbours": {"previous": previous, "next": following},
-            "links": trade_links(case.pk, leave_out="case"),
+            "links": trade_links(case.pk),
             **_shown(evidence),
             **context,
         }

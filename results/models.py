@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from paperdesk.combinations import combination_index
 from paperdesk.mirror import ExactDecimalField, MirroredModel
 from results.review_models import AuditEntry as AuditEntry
 from results.review_models import AuditHead as AuditHead
@@ -53,6 +54,17 @@ class TradeResult(MirroredModel):
             models.Index(fields=("portfolio", "-executed_at"), name="trade_result_portfolio"),
             models.Index(fields=("exchange", "-executed_at"), name="trade_result_exchange"),
             models.Index(fields=("symbol", "-executed_at"), name="trade_result_symbol"),
+            combination_index(
+                "symbol",
+                "exchange",
+                "portfolio",
+                "state",
+                "role",
+                "direction",
+                latest="executed_at",
+                then="result_id",
+                name="trade_result_list",
+            ),  # fmt: skip
         )
 
     def __str__(self) -> str:
@@ -75,7 +87,10 @@ class ResultMetrics(MirroredModel):
     class Meta(MirroredModel.Meta):
         db_table = "result_metrics"
         ordering = ("-created_at", "result_id")
-        indexes = (models.Index(fields=("-created_at", "result_id"), name="result_metrics_time"),)
+        indexes = (
+            models.Index(fields=("-created_at", "result_id"), name="result_metrics_time"),
+            combination_index("portfolio", latest="created_at", then="result_id", name="result_metrics_list"),
+        )
         verbose_name_plural = "result metrics"
 
     def __str__(self) -> str:
@@ -103,6 +118,14 @@ class TradeReconciliation(MirroredModel):
             models.Index(fields=("-reconciled_at", "trade_id"), name="reconciliation_time"),
             models.Index(fields=("reconciliation_status", "-reconciled_at"), name="reconciliation_status"),
             models.Index(fields=("portfolio", "-reconciled_at"), name="reconciliation_portfolio"),
+            combination_index(
+                "symbol",
+                "portfolio",
+                "reconciliation_status",
+                latest="reconciled_at",
+                then="trade_id",
+                name="reconciliation_list",
+            ),  # fmt: skip
         )
 
     def __str__(self) -> str:
@@ -135,6 +158,16 @@ class TradeReconciliationBreak(MirroredModel):
             models.Index(fields=("-found_at", "id"), name="break_time"),
             models.Index(fields=("trade_id",), name="break_trade"),
             models.Index(fields=("kind", "-found_at"), name="break_kind"),
+            combination_index(
+                "symbol",
+                "exchange",
+                "portfolio",
+                "kind",
+                "is_failure",
+                latest="found_at",
+                then="id",
+                name="break_list",
+            ),  # fmt: skip
         )
 
     def __str__(self) -> str:
@@ -196,6 +229,7 @@ class DeadLetter(models.Model):
             models.Index(fields=("-found_at", "id"), name="dead_letter_time"),
             models.Index(fields=("state", "-found_at"), name="dead_letter_state"),
             models.Index(fields=("key",), name="dead_letter_key"),
+            combination_index("table", "kind", "state", latest="found_at", then="id", name="dead_letter_list"),
         )
 
     def __str__(self) -> str:

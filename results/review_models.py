@@ -15,6 +15,7 @@ from django.db.models import F, Q
 from simple_history.models import HistoricalRecords
 
 from paperdesk.born import BornModel
+from paperdesk.combinations import combination_index
 from paperdesk.mirror import ExactDecimalField, JsonTextField
 from paperdesk.roles import APPROVE, PROPOSE
 from results.domain.breaks import BreakKind
@@ -131,7 +132,18 @@ class Review(BornModel):
         default_permissions = ("view",)
         permissions = ((PROPOSE, "Can work on cases and propose"), (APPROVE, "Can decide on proposals of others"))
         ordering = ("-proposed_at", "id")
-        indexes = (models.Index(fields=("trade_id", "-proposed_at"), name="review_trade"),)
+        indexes = (
+            models.Index(fields=("trade_id", "-proposed_at"), name="review_trade"),
+            models.Index(fields=("-proposed_at", "id"), name="review_time"),
+            combination_index(
+                "reason",
+                "resolution",
+                "outcome",
+                latest="proposed_at",
+                then="id",
+                name="review_list",
+            ),  # fmt: skip
+        )
         constraints = (
             models.UniqueConstraint(fields=("trade_id",), condition=Q(outcome=""), name="review_one_undecided"),
             models.CheckConstraint(
@@ -172,6 +184,15 @@ class TradeAdjustment(BornModel):
         indexes = (
             models.Index(fields=("trade_id",), name="adjustment_trade"),
             models.Index(fields=("review_id",), name="adjustment_review"),
+            models.Index(fields=("-changed_at", "id"), name="adjustment_time"),
+            combination_index(
+                "adjusted_table",
+                "adjusted_column",
+                "in_force",
+                latest="changed_at",
+                then="id",
+                name="adjustment_list",
+            ),  # fmt: skip
         )
 
     def __str__(self) -> str:
@@ -191,7 +212,10 @@ class ReviewComment(BornModel):
         db_table = "review_comment"
         default_permissions = ("view",)
         ordering = ("said_at", "id")
-        indexes = (models.Index(fields=("trade_id", "said_at"), name="comment_trade"),)
+        indexes = (
+            models.Index(fields=("trade_id", "said_at"), name="comment_trade"),
+            models.Index(fields=("-said_at", "id"), name="comment_time"),
+        )
 
     def __str__(self) -> str:
         return f"{self.author} of trade {self.trade_id}"

@@ -10,9 +10,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from paperdesk.admin_filters import found_filter, listed_filter, period_filter, venue_filter
+from paperdesk.admin_filters import found_filter, listed_filter, period_filter, venue_filter, venue_of_leg_filter
 from paperdesk.mirror_admin import ROWS_A_PAGE, MirrorAdmin, trade_links
 from paperdesk.roles import may_command
+from trading import glossary
 from trading.domain.funding import Basis
 from trading.domain.orders import Leg, Liquidity, Role
 from trading.domain.trades import ExitReason, Hedge, TradeStatus
@@ -25,11 +26,13 @@ from trading.models import (
     PortfolioSnapshot,
     ShadowFill,
 )
+from trading.selectors import trade_page
 from trading.services import ExitRefused, trade_exit_request
 from trading.settings_admin import InstrumentAdmin as InstrumentAdmin
 from trading.settings_admin import StrategyAdmin as StrategyAdmin
 from trading.settings_admin import VenueAdmin as VenueAdmin
 from trading.stores.errors import RedisAway
+from trading.wiring import page_redis_client
 
 
 @admin.display(description="live")
@@ -44,6 +47,13 @@ def venues(row: PaperTrade) -> str:
     return f"{row.long_exchange} / {row.short_exchange}"
 
 
+OF_LEG = (
+    found_filter(PaperTrade, "portfolio"),
+    venue_of_leg_filter(PaperTrade),
+    found_filter(PaperTrade, "symbol"),
+)
+
+
 @admin.register(PaperTrade)
 class PaperTradeAdmin(MirrorAdmin):
     """Trades, the latest entry first."""
@@ -54,6 +64,7 @@ class PaperTradeAdmin(MirrorAdmin):
     sorted_by = "entry_time"
     actions = ("close_trades",)
     further_columns = (venues, live_page)
+    change_form_template = "admin/trade_row.html"
     id_columns = ("id",)
     search_help_text = "A trade's exact id."
     list_filter = (
@@ -93,7 +104,7 @@ class PaperTradeAdmin(MirrorAdmin):
     @admin.action(description="Close the selected trades now", permissions=["close"])
     def close_trades(self, request: HttpRequest, queryset: QuerySet[PaperTrade]) -> None:
         """Asks the engine to close each of them, a page of them at most, and says for each what will happen."""
-        if queryset.count() > ROWS_A_PAGE:
+        if queryset[: ROWS_A_PAGE + 1].count() > ROWS_A_PAGE:
             self.message_user(request, f"At most {ROWS_A_PAGE} trades can be closed at once.", messages.ERROR)
             return
         for trade_id in queryset.values_list("pk", flat=True):
@@ -107,6 +118,12 @@ class PaperTradeAdmin(MirrorAdmin):
     def related_links(self, row: Any) -> list[tuple[str, str]]:
         """Live page, results, reconciliation, breaks, leg-out and funding of the trade."""
         return trade_links(row.id, leave_out="trade")
+
+    def context_of(self, row: Any) -> dict[str, Any]:
+        """Everything of the trade, as its live page has it. Its record in Redis may be newer than the row; where it
+        cannot be read, orders are missing and a sentence says so."""
+        page = trade_page(row.id, page_redis_client)
+        return {"page": page, "trade": row, "terms": glossary.BY_NAME["trade"], "in_admin": True}
 
 
 class OfTrade(MirrorAdmin):
@@ -130,9 +147,10 @@ class LegOutEventAdmin(OfTrade):
     search_help_text = "A trade's exact id."
     list_filter = (
         period_filter("timestamp"),
-        found_filter(LegOutEvent, "portfolio"),
         listed_filter("hedge", Hedge),
         listed_filter("filled_leg", Leg),
+        found_filter(PaperTrade, "portfolio"),
+        found_filter(PaperTrade, "symbol"),
     )
     groups = (
         ("Leg-out", ("trade_id", "portfolio", "symbol", "timestamp", "reason", "origin")),
@@ -156,7 +174,7 @@ class FundingPaymentAdmin(OfTrade):
         period_filter("settled_at"),
         listed_filter("leg", Leg),
         listed_filter("basis", Basis),
-        found_filter(PaperTrade, "portfolio"),
+        *OF_LEG,
     )
     groups = (
         ("Payment", ("id", "trade_id", "portfolio", "exchange", "symbol", "leg", "settled_at", "cash_usd")),
@@ -180,7 +198,7 @@ class OrderFillAdmin(OfTrade):
         listed_filter("liquidity", Liquidity),
         listed_filter("role", Role),
         listed_filter("leg", Leg),
-        found_filter(PaperTrade, "portfolio"),
+        *OF_LEG,
     )
     groups = (
         (
@@ -204,7 +222,7 @@ class ShadowFillAdmin(OfTrade):
     sorted_by = "accepted_at"
     id_columns = ("id", "trade_id")
     search_help_text = "The exact id of a row or of a trade."
-    list_filter = (period_filter("accepted_at"), listed_filter("leg", Leg), found_filter(PaperTrade, "portfolio"))
+    list_filter = (period_filter("accepted_at"), listed_filter("role", Role), listed_filter("leg", Leg), *OF_LEG)
     groups = (
         (
             "Order",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from paperdesk.combinations import combination_index
 from paperdesk.mirror import ExactDecimalField, JsonTextField, MirroredModel
 from trading.settings_models import DeskSettings as DeskSettings
 from trading.settings_models import Instrument as Instrument
@@ -61,6 +62,17 @@ class PaperTrade(MirroredModel):
             models.Index(fields=("exit_reason", "-entry_time"), name="paper_trade_reason"),
             models.Index(fields=("long_exchange", "-entry_time"), name="paper_trade_long"),
             models.Index(fields=("short_exchange", "-entry_time"), name="paper_trade_short"),
+            combination_index(
+                "symbol",
+                "long_exchange",
+                "short_exchange",
+                "portfolio",
+                "status",
+                "exit_reason",
+                latest="entry_time",
+                then="id",
+                name="paper_trade_list",
+            ),  # fmt: skip
         )
 
     def __str__(self) -> str:
@@ -93,6 +105,15 @@ class LegOutEvent(MirroredModel):
         indexes = (
             models.Index(fields=("-timestamp", "trade_id"), name="leg_out_time"),
             models.Index(fields=("portfolio", "-timestamp"), name="leg_out_portfolio"),
+            combination_index(
+                "symbol",
+                "portfolio",
+                "hedge",
+                "filled_leg",
+                latest="timestamp",
+                then="trade_id",
+                name="leg_out_list",
+            ),  # fmt: skip
         )
 
     def __str__(self) -> str:
@@ -130,6 +151,16 @@ class FundingPayment(MirroredModel):
             models.Index(fields=("-settled_at", "id"), name="funding_time"),
             models.Index(fields=("trade_id",), name="funding_trade"),
             models.Index(fields=("portfolio", "-settled_at"), name="funding_portfolio"),
+            combination_index(
+                "symbol",
+                "exchange",
+                "portfolio",
+                "leg",
+                "basis",
+                latest="settled_at",
+                then="id",
+                name="funding_list",
+            ),  # fmt: skip
         )
 
     def __str__(self) -> str:
@@ -167,6 +198,17 @@ class OrderFill(MirroredModel):
             models.Index(fields=("trade_id",), name="order_fill_trade"),
             models.Index(fields=("order_id",), name="order_fill_order"),
             models.Index(fields=("portfolio", "-filled_at"), name="order_fill_portfolio"),
+            combination_index(
+                "symbol",
+                "exchange",
+                "portfolio",
+                "role",
+                "leg",
+                "liquidity",
+                latest="filled_at",
+                then="id",
+                name="order_fill_list",
+            ),  # fmt: skip
         )
 
     def __str__(self) -> str:
@@ -207,6 +249,16 @@ class ShadowFill(MirroredModel):
             models.Index(fields=("-accepted_at", "id"), name="shadow_fill_time"),
             models.Index(fields=("trade_id",), name="shadow_fill_trade"),
             models.Index(fields=("portfolio", "-accepted_at"), name="shadow_fill_portfolio"),
+            combination_index(
+                "symbol",
+                "exchange",
+                "portfolio",
+                "role",
+                "leg",
+                latest="accepted_at",
+                then="id",
+                name="shadow_fill_list",
+            ),  # fmt: skip
         )
 
     def __str__(self) -> str:
@@ -237,7 +289,10 @@ class DailyMetrics(MirroredModel):
     class Meta(MirroredModel.Meta):
         db_table = "daily_metrics"
         ordering = ("-date", "portfolio")
-        indexes = (models.Index(fields=("-date", "portfolio"), name="daily_metrics_date"),)
+        indexes = (
+            models.Index(fields=("-date", "portfolio"), name="daily_metrics_date"),
+            combination_index("portfolio", latest="date", then="portfolio", name="daily_metrics_list"),
+        )
         verbose_name_plural = "daily metrics"
 
     def __str__(self) -> str:
@@ -269,7 +324,10 @@ class PortfolioSnapshot(MirroredModel):
     class Meta(MirroredModel.Meta):
         db_table = "portfolio_snapshot"
         ordering = ("-date", "portfolio")
-        indexes = (models.Index(fields=("-date", "portfolio"), name="portfolio_snapshot_date"),)
+        indexes = (
+            models.Index(fields=("-date", "portfolio"), name="portfolio_snapshot_date"),
+            combination_index("portfolio", latest="date", then="portfolio", name="portfolio_snapshot_list"),
+        )
 
     def __str__(self) -> str:
         return str(self.id)

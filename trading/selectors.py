@@ -70,6 +70,7 @@ class TradePage:
     leg_out: LegOutEvent | None = None
     reconciliation: Any | None = None
     breaks: list[Any] = field(default_factory=list)
+    case: Any | None = None
     fills: list[FillLine] = field(default_factory=list)
     shadows: list[ShadowFill] = field(default_factory=list)
     sensitivity: Sensitivity | None = None
@@ -125,6 +126,7 @@ def trade_page(trade_id: uuid.UUID, connect: Callable[[], Redis]) -> TradePage |
         funding=list(FundingPayment.objects.filter(trade_id=trade_id)[:ROWS_SHOWN_MAX]),
         leg_out=LegOutEvent.objects.filter(trade_id=trade_id).first(),
         reconciliation=_rows("TradeReconciliation", trade_id=trade_id).first(),
+        case=_rows("ReviewCase", trade_id=trade_id).first(),
         breaks=list(
             _rows("TradeReconciliationBreak", trade_id=trade_id).order_by("-is_failure", "kind")[:ROWS_SHOWN_MAX]
         ),

@@ -15,7 +15,6 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from paperdesk import roles
 from paperdesk.models import OutboxRow
 from paperdesk.outbox import canonical_row
-from results import tasks
 from results.audit import audit_broken
 from results.case_services import cases_follow
 from results.domain.review import (
@@ -216,12 +215,6 @@ def test_an_expired_proposal_ends_by_itself_and_the_case_is_open_again(
     case_propose(TRADE, ACCEPT, mara, NOW_US + PROPOSAL_LIFETIME_US)
     case_approve(TRADE, "", carl, NOW_US + PROPOSAL_LIFETIME_US)
     assert (state(), audit_broken()) == ("resolved", None)
-
-
-def test_the_beats_task_ends_what_has_expired(case: ReviewCase, mara: User) -> None:
-    case_propose(TRADE, ACCEPT, mara, NOW_US)  # years ago
-    tasks.expire()
-    assert (state(), Review.objects.get().outcome) == ("open", "expired")
 
 
 def test_a_case_that_was_cleared_while_proposed_takes_another_proposal_once_it_fails_again(

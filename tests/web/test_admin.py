@@ -201,7 +201,7 @@ def test_a_list_sorts_by_its_indexed_column_only() -> None:
         registered = admin.site._registry[model]
         assert isinstance(registered, MirrorAdmin)
         (sortable,) = registered.get_sortable_by(HttpRequest())
-        leading = {index.fields[0].lstrip("-") for index in model._meta.indexes}
+        leading = {index.fields[0].lstrip("-") for index in model._meta.indexes if index.fields}
         assert getattr(sortable, "admin_order_field", None) in leading
 
 

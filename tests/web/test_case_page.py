@@ -74,11 +74,6 @@ def test_the_evidence_is_that_of_the_trades_own_page(case: ReviewCase, client_of
     assert "40,049.6" in text
 
 
-def test_the_trades_own_page_leads_to_its_case(case: ReviewCase, client_of: ClientOf) -> None:
-    text = client_of(ANALYST).get(f"/trades/{TRADE}/").content.decode()
-    assert f'<a href="{PLACE}">Review case</a>' in text
-
-
 def test_evidence_that_has_left_the_tables_is_said_to_be_elsewhere(case: ReviewCase, client_of: ClientOf) -> None:
     for model in (PaperTrade, TradeResult, TradeReconciliationBreak):
         model.objects.all().delete()
@@ -305,7 +300,7 @@ def test_a_comment_is_shown_as_text(case: ReviewCase, client_of: ClientOf) -> No
 def told(text: str) -> list[str]:
     """The lines of the history, the newest first, without times and numbers."""
     found = re.findall(r"<li><p>(.*?)</p>", text, re.S)
-    return [re.sub(r"<time.*?</time>|<a.*?</a>|<[^>]+>", "", line).strip() for line in found]
+    return [re.sub(r"<time.*?</time>|<span.*?</span>|<[^>]+>", "", line).strip() for line in found]
 
 
 def test_the_history_tells_each_deed_once(case: ReviewCase, maker: User, client_of: ClientOf) -> None:
@@ -324,7 +319,7 @@ def test_the_history_tells_each_deed_once(case: ReviewCase, maker: User, client_
     ]
     assert "<del>proposed</del> → <ins>open</ins>" in text
     assert "<del>nobody</del> → <ins>mara</ins>" in text
-    for said in ("look at the book", "which one?", "the book was thin", "/admin/results/auditentry/1/change/"):
+    for said in ("look at the book", "which one?", "the book was thin"):
         assert said in text
 
 
