@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.db import models
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -90,8 +91,10 @@ class MirrorAdmin(ListExport):
         return False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """What the filters ask for and nothing else: no index would answer it."""
-        return lookup in {getattr(each, "parameter_name", "") for each in self.list_filter}
+        """What the filters ask for. Raises IncorrectLookupParameters for anything else: no index would answer it."""
+        if lookup not in {getattr(each, "parameter_name", "") for each in self.list_filter}:
+            raise IncorrectLookupParameters(lookup)
+        return True
 
     # The list ---------------------------------------------------------------------------------------------------------
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -195,8 +198,6 @@ def trade_links(trade_id: Any, *, leave_out: str = "") -> list[tuple[str, str]]:
         "funding": ("Funding", list_link("trading_fundingpayment", trade_id)),
         "fills": ("Fills", list_link("trading_orderfill", trade_id)),
         "shadows": ("Shadow fills", list_link("trading_shadowfill", trade_id)),
-        "case": ("Review case", list_link("results_reviewcase", trade_id)),
-        "proposals": ("Proposals", list_link("results_review", trade_id)),
     }
     return [link for name, link in links.items() if name != leave_out]
 
