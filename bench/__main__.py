@@ -55,7 +55,7 @@ BENCHMARKS = {
 
 
 def main() -> int:
-    """Runs what was asked for; 2 for an unknown name."""
+    """Runs what was asked for; 1 if a limit was missed, 2 for an unknown name."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument("--turns", type=int, default=5, help="counted turns of each (default %(default)s)")
@@ -81,7 +81,7 @@ def main() -> int:
         print(json.dumps({"machine": machine, "ratios": ratios}, indent=2))
     else:
         show(found, machine)
-    return 0
+    return int(any(ratio.verdict == "MISSED" for ratio in found))
 
 
 def show(found: list[Ratio], machine: Mapping[str, object]) -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 
 from paperdesk.admin_filters import listed_filter, period_filter, yes_or_no_filter
 from paperdesk.mirror_admin import BORN_COLUMNS, MirrorAdmin, trade_links
 from results.domain.review import Reason, Resolution
-from results.review_models import Review, ReviewComment, TradeAdjustment
+from results.review_models import Outcome, Review, ReviewComment, TradeAdjustment
 
 
 class OfCase(MirrorAdmin):
     """Rows that belong to the case of a trade."""
 
     record_columns = BORN_COLUMNS
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list. Rows that people made never leave their table, so it has no window."""
+        return super().changelist_view(request, {"subtitle": None, **(extra_context or {})})
 
     def related_links(self, row: Any) -> list[tuple[str, str]]:
         """The trade and what belongs to it, its case among that."""
@@ -28,14 +33,13 @@ class ReviewAdmin(OfCase):
 
     columns = (
         "id", "proposed_at", "trade_id", "resolution", "reason", "maker", "outcome", "checker", "decided_at",
-        "expires_at",
     )  # fmt: skip
     sorted_by = "proposed_at"
     id_columns = ("id", "trade_id")
     search_help_text = "The exact id of a proposal or of a trade."
     list_filter = (
         period_filter("proposed_at"),
-        listed_filter("outcome", ("approved", "returned", "withdrawn"), empty="undecided"),
+        listed_filter("outcome", filter(None, Outcome.values), empty="undecided"),
         listed_filter("resolution", Resolution),
         listed_filter("reason", Reason),
     )
