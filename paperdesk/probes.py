@@ -11,7 +11,7 @@ from health_check.checks import Cache, Database
 from health_check.views import HealthCheckView
 
 from trading import wiring
-from trading.engine.alarms import FOLLOWER_NAMES, VERIFIERS
+from trading.engine.alarms import FOLLOWER_NAMES, TRAIL, VERIFIERS
 from trading.stores.errors import RedisAway
 from trading.stores.monitor_store import SnapshotStore
 
@@ -34,7 +34,8 @@ class Readyz(HealthCheckView):
     checks = (Database, Cache)
 
     async def get(self, request: HttpRequest, *args: str, **kwargs: str) -> HttpResponse:
-        """`{"database": "ok", "redis": "ok", "stores": "agree", "behind": {}}`, whatever the client would rather have.
+        """`{"database": "ok", "redis": "ok", "stores": "agree", "audit_trail": "whole", "behind": {}}`, whatever the
+        client would rather have.
 
         A follower in trouble stands in `behind` by name, with the rows or entries that wait for it.
         """
@@ -46,15 +47,17 @@ class Readyz(HealthCheckView):
 
 def stores_said() -> dict[str, Any]:
     """`stores`: whether they agreed when they were last compared (agree, differ, not verified; unknown without Redis);
-    `behind`: who is in trouble, with what waits."""
+    `audit_trail`: likewise (whole, broken); `behind`: who is in trouble, with what waits."""
     try:
         states = SnapshotStore(wiring.page_redis_client()).sync()
     except RedisAway:
-        return {"stores": "unknown", "behind": {}}
+        return {"stores": "unknown", "audit_trail": "unknown", "behind": {}}
     found = [states[name] for name in VERIFIERS if name in states]
     word = "differ" if any(state["error"] for state in found) else "agree" if found else "not verified"
+    trail = states.get(TRAIL)
+    chain = "not verified" if trail is None else "broken" if trail["error"] else "whole"
     behind = {name: states[name]["lag"] for name in FOLLOWER_NAMES if name in states and states[name]["error"]}
-    return {"stores": word, "behind": behind}
+    return {"stores": word, "audit_trail": chain, "behind": behind}
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

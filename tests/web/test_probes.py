@@ -31,7 +31,8 @@ def test_healthz_answers_without_asking_any_store(
 @pytest.mark.parametrize("accept", ["*/*", "text/html", "application/json", "text/plain"])
 def test_readyz_names_both_stores(client_of: ClientOf, accept: str, redis_client: redis.Redis) -> None:
     answer = client_of(ANONYMOUS).get("/readyz", headers={"Accept": accept})
-    said = {"database": "ok", "redis": "ok", "stores": "not verified", "behind": {}}
+    said = {"database": "ok", "redis": "ok", "stores": "not verified"}
+    said |= {"audit_trail": "not verified", "behind": {}}
     assert (answer.status_code, answer.json()) == (200, said)
     assert "no-store" in answer["Cache-Control"]
 
@@ -45,6 +46,14 @@ def test_readyz_says_whether_the_stores_agreed(client_of: ClientOf, redis_client
 
     assert said(verify=None, audit=None) == (200, "agree")
     assert said(audit="3 rows differ") == (200, "differ")
+
+
+def test_readyz_says_whether_the_audit_trail_is_whole(client_of: ClientOf, redis_client: redis.Redis) -> None:
+    for error, word in ((None, "whole"), ("entry 2 is missing, 3 follows", "broken")):
+        state = {"position": "agree", "lag": 0, "at_us": 5, "error": error}
+        redis_client.hset(keys.SYNC, "trail", msgspec.json.encode(state))
+        answer = client_of(ANONYMOUS).get("/readyz")
+        assert (answer.status_code, answer.json()["audit_trail"]) == (200, word)
 
 
 def test_readyz_names_who_is_behind(client_of: ClientOf, redis_client: redis.Redis) -> None:
