@@ -62,7 +62,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=int, default=12, help="length of the memory run (default %(default)s)")
     parser.add_argument("--entries", type=int, default=200_000, help="of the backlog (default %(default)s)")
     parser.add_argument("--rows", type=int, default=20_000, help="results behind the lists (default %(default)s)")
-    parser.add_argument("--questions", type=int, default=20, help="to each list; 0: all (default %(default)s)")
+    parser.add_argument("--questions", type=int, default=12, help="to each list; 0: all (default %(default)s)")
     parser.add_argument("--keep", metavar="DIR", default="", help="keep the lists' databases there, use those it has")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--memory-run", metavar="REDIS_URL", help=argparse.SUPPRESS)
