@@ -181,7 +181,10 @@ def _questions(of: admin.ModelAdmin[Any], alias: str) -> list[str]:
     ]
     values = [_values(shown, each) for each in shown.filter_specs]
     single = [asked for of_filter in values for asked in of_filter]
-    paged: list[dict[str, Any]] = [{}, *(of_filter[0] for of_filter in values if of_filter)]
+    paged: list[dict[str, Any]] = [
+        {},
+        *(of_filter[-1 if "period" in of_filter[0] else 0] for of_filter in values if of_filter),
+    ]
     pages = [{**asked, "p": page} for asked in paged for page in (2, _list(of, asked).paginator.num_pages)]
     pairs = [
         {**one, **other}

@@ -171,13 +171,15 @@ class NewestRows:
 
     def _existing(self, known: Combination, narrowing: Narrowing) -> list[str]:
         """The combinations that rows have; those of one value if the first column is asked for."""
-        rows = self._rows.annotate(combination=known)
+        rows = self._rows.annotate(combination=known).order_by("combination").values_list("combination", flat=True)
+        begun = rows
         for columns, value in narrowing.equal:
             if columns == known.columns[:1]:
                 begins = f"{_text(value)}{END}"
-                rows = rows.filter(combination__gte=begins, combination__lt=f"{begins[:-1]}{AFTER_END}")
-        rows = rows.order_by("combination").values_list("combination", flat=True)
-        first, following = _sql(rows[:1]), _sql(rows.filter(combination__gt=RawSQL("hop.combination", []))[:1])
+                rows = rows.filter(combination__lt=f"{begins[:-1]}{AFTER_END}")
+                begun = rows.filter(combination__gte=begins)
+        # one lower bound in each: of two, SQLite may begin at the first combination again and again
+        first, following = _sql(begun[:1]), _sql(rows.filter(combination__gt=RawSQL("hop.combination", []))[:1])
         hop = HOP.format(first=first[0], next=following[0], most=COMBINATIONS_MAX + 1)
         with connections[rows.db].cursor() as cursor:
             cursor.execute(hop, [*first[1], *following[1]])
