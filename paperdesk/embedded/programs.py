@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from paperdesk.embedded.tied import tied
 
+TEND_SECONDS = 1.0
+
 Say = Callable[[str, str], None]  # (program name, line)
 
 
@@ -19,6 +21,7 @@ class Program:
     """What to run: `ready` is asked until it says yes; `may_end` is for one that ends by itself when it is done.
 
     `before` is done before each start, and returns lines to be shown; when it fails, the program starts all the same.
+    `tend` is called each second while it runs, in a thread of its own, returns such lines, and raises nothing.
     A server (`serves`) ends after all others, because they use it to the last. Lines with one of the texts of `quiet`
     are not passed on: they are no news to somebody who looks at a desk.
     """
@@ -32,6 +35,7 @@ class Program:
     serves: bool = False
     quiet: tuple[str, ...] = ()
     before: Callable[[], list[str]] = list
+    tend: Callable[[], list[str]] | None = None
 
 
 class Child:
@@ -54,6 +58,10 @@ class Child:
         self.pid = self._process.pid
         self._reader = threading.Thread(target=self._pass_lines_on, name=f"{program.name} output", daemon=True)
         self._reader.start()
+        if program.tend:
+            threading.Thread(
+                target=self._tend, args=(program.tend,), name=f"{program.name} tended", daemon=True
+            ).start()
 
     def status(self) -> int | None:
         """Return the exit status, negative for a signal, or None while it runs."""
@@ -81,6 +89,12 @@ class Child:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+    def _tend(self, tend: Callable[[], list[str]]) -> None:
+        while self.status() is None:
+            for line in tend():
+                self._say(self.program.name, line)
+            time.sleep(TEND_SECONDS)
 
     def _pass_lines_on(self) -> None:
         assert self._process.stdout is not None

