@@ -50,24 +50,25 @@ def renewer(folder: Path, url: str) -> Callable[[], list[str]]:
         try:
             there = _bytes_there(folder / FOLDER)
             found = client.info("persistence")
+            written = found["aof_current_size"] - found["aof_base_size"]
             if found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"]:
                 return []
-            if there <= found["aof_current_size"] or found["aof_last_write_status"] != "ok":
+            if there <= written or found["aof_last_write_status"] != "ok":
                 return []
             client.bgrewriteaof()
         except (OSError, redis.RedisError, ValueError):
             return []
-        holes = there - found["aof_current_size"]
-        return [f"a full disk left {holes} zero bytes in its append-only file, which is written anew; nothing is lost"]
+        zeros = there - written
+        return [f"a full disk left {zeros} zero bytes in its append-only file, which is written anew; nothing is lost"]
 
     return renew
 
 
 def _bytes_there(folder: Path) -> int:
-    """Bytes of the files that the manifest names as the base and what came after it. Raises OSError, ValueError."""
+    """Bytes of the files that the manifest names as what came after the base. Raises OSError, ValueError."""
     [manifest] = folder.glob(MANIFEST)
     lines = [line.split() for line in manifest.read_text().splitlines()]  # file NAME seq N type b|i|h
-    return sum((folder / words[1]).stat().st_size for words in lines if words[5] in ("b", "i"))
+    return sum((folder / words[1]).stat().st_size for words in lines if words[5] == "i")
 
 
 # Before it starts ------------------------------------------------------------------------------------------------

@@ -183,11 +183,19 @@ def test_a_disk_that_is_full_twice_takes_what_was_written_in_between_and_no_more
     assert all(whole[key].startswith(value) for key, value in found.items())  # nothing is there that was overwritten
 
 
+def test_a_file_without_a_hole_is_left_alone(tmp_path: Path, server: Server) -> None:
+    assert renewer(tmp_path, server.url)() == []
+    with running_redis(tmp_path / "new") as url:
+        renew = renewer(tmp_path / "new", url)
+        assert renew() == []
+        redis.Redis.from_url(url).set("first", "in a file that was never rewritten")
+        assert renew() == []
+
+
 def test_a_file_with_a_hole_is_written_anew_so_that_a_second_full_disk_does_no_harm(
     tmp_path: Path, server: Server
 ) -> None:
     renew = renewer(tmp_path, server.url)
-    assert renew() == []
     server.is_full_once(1)
     [said] = renew()
     assert "zero bytes in its append-only file, which is written anew; nothing is lost" in said
