@@ -10,7 +10,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.routers import DefaultRouter
 
 from results import api as results
-from results import review_api as reviews
+from results.review import api as reviews
 from trading import api as trading
 from trading.api_portfolios import PortfolioViewSet
 from trading.api_settings import DeskSettingsViewSet, InstrumentViewSet, StrategyViewSet, VenueViewSet

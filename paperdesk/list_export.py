@@ -25,7 +25,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 
 from paperdesk.tables import kind_of
-from results.audit import Deed, audit_add
+from results.audit.trail import Deed, audit_add
 from results.domain.canonical import Column
 from results.domain.units import us_of_datetime
 

@@ -15,20 +15,20 @@ from paperdesk.admin_filters import found_filter, listed_filter, period_filter, 
 from paperdesk.admin_format import NOTHING, exact
 from paperdesk.mirror_admin import MirrorAdmin, row_link, trade_links
 from paperdesk.roles import may_command
-from results.audit_admin import AuditEntryAdmin as AuditEntryAdmin
+from results.audit.admin import AuditEntryAdmin as AuditEntryAdmin
 from results.domain.breaks import BreakKind
 from results.domain.errors import PaperDeskError
 from results.domain.outcomes import ResultState, result_id_of
 from results.domain.reconciliation import Status
 from results.letters_admin import DeadLetterAdmin as DeadLetterAdmin
 from results.models import ResultMetrics, TradeReconciliation, TradeReconciliationBreak, TradeResult
-from results.reconcile_services import reconcile_ask_trades
-from results.review_admin import ReviewCaseAdmin as ReviewCaseAdmin
-from results.reviews_admin import ReviewAdmin as ReviewAdmin
-from results.reviews_admin import ReviewCommentAdmin as ReviewCommentAdmin
-from results.reviews_admin import TradeAdjustmentAdmin as TradeAdjustmentAdmin
+from results.reconcile.services import reconcile_ask_trades
+from results.reconcile.tolerance_admin import ToleranceAdmin as ToleranceAdmin
+from results.review.admin import ReviewCaseAdmin as ReviewCaseAdmin
+from results.review.lists_admin import ReviewAdmin as ReviewAdmin
+from results.review.lists_admin import ReviewCommentAdmin as ReviewCommentAdmin
+from results.review.lists_admin import TradeAdjustmentAdmin as TradeAdjustmentAdmin
 from results.selectors import trade_breaks
-from results.tolerance_admin import ToleranceAdmin as ToleranceAdmin
 from trading.engine.clock import SystemClock
 
 DIRECTIONS = ("buy", "sell")

@@ -1,6 +1,6 @@
 """The tables of a review, born in Django: tolerances, cases, proposals, comments, adjustments, and the audit trail.
 
-Rows are saved by `results.review_services` only, each change with its outbox row and its entry of the audit trail in
+Rows are saved by `results.review.services` only, each change with its outbox row and its entry of the audit trail in
 one transaction. No foreign key of theirs points at a mirrored row, which may leave its table while the case stays. That
 somebody decides on his own proposal, or that a case has two undecided ones, the database refuses as well.
 Source: rulings 25 and 26.

@@ -13,9 +13,8 @@ import msgspec
 from django.db import transaction
 
 from results import wiring
-from results.audit import Deed, audit_add
-from results.audit_watch import TrailReport, publish_trail, trail_report, trail_turn
-from results.case_services import WHO
+from results.audit.trail import Deed, audit_add
+from results.audit.watch import TrailReport, publish_trail, trail_report, trail_turn
 from results.domain.errors import PaperDeskError
 from results.domain.units import day_of
 from results.pipeline.invariants.check import CheckReport, check_invariants
@@ -42,7 +41,8 @@ from results.pipeline.verify.verified import (
     verified,
 )
 from results.pipeline.verify.verifier import VerifyReport
-from results.reconcile_services import SUBJECT
+from results.reconcile.services import SUBJECT
+from results.review.following import WHO
 from results.stores.schema import TABLES
 from trading.stores import keys
 from trading.stores.connection import answering

@@ -133,7 +133,7 @@ def compact() -> None:
 @shared_task(name="results.tasks.expire")
 def expire() -> None:
     """End the proposals that nobody decided on in time: their cases fall back into the queue."""
-    from results.review_services import proposals_expire
+    from results.review.services import proposals_expire
     from trading.engine.clock import SystemClock
 
     try:

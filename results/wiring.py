@@ -15,7 +15,6 @@ from django.db import DatabaseError
 
 from paperdesk.checks import fsync_sentence
 from paperdesk.embedded.redis_server import answers
-from results import case_services
 from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.durable_rows import DurableRows
 from results.pipeline.keep.compaction import Compaction
@@ -32,10 +31,11 @@ from results.pipeline.verify.look import Keeper
 from results.pipeline.verify.repair import Repairer
 from results.pipeline.verify.sources import ClickHouseRows, DjangoRows
 from results.pipeline.verify.verifier import Verifier
+from results.reconcile.tolerances import tolerances_in_force, tolerances_seed
+from results.review import following
 from results.stores.clickhouse import ClickHouse
 from results.stores.failures import ClickHouseAway
 from results.stores.gate import Gate
-from results.tolerance_services import tolerances_in_force, tolerances_seed
 from trading.wiring import redis_client
 
 HOUR_US = 3_600_000_000
@@ -92,7 +92,7 @@ def reconciler() -> Reconciler:
 def keepers() -> tuple[Keeper, ...]:
     """The stores that follow the durable log, in the order in which they are written."""
     return (
-        Keeper(DjangoRows(), DjangoTables(case_services.cases_follow)),
+        Keeper(DjangoRows(), DjangoTables(following.cases_follow)),
         Keeper(ClickHouseRows(clickhouse), ClickHouseTables(clickhouse, gate)),
     )
 

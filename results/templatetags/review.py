@@ -10,8 +10,8 @@ from django.utils.timesince import timesince
 from paperdesk.bounded_list import bounded
 from paperdesk.roles import may_decide, may_propose
 from results.domain.review import CaseState
+from results.review.queue import GRAVEST_FIRST, Streams, waiting_for
 from results.review_models import ReviewCase
-from results.review_queue import GRAVEST_FIRST, Streams, waiting_for
 
 register = template.Library()
 

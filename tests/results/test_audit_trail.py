@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
 from results import tasks, wiring
-from results.audit import Deed, audit_add, audit_broken, audit_head, audit_walk
+from results.audit.trail import Deed, audit_add, audit_broken, audit_head, audit_walk
 from results.domain.audit import START
 from results.pipeline.verify.verified import verified
 from results.review_models import AuditEntry, AuditHead
@@ -107,7 +107,7 @@ def test_a_trail_that_grows_while_it_is_verified_is_whole() -> None:
 
 @pytest.mark.django_db
 def test_a_long_trail_is_read_some_entries_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("results.audit.ENTRIES_PER_READ", 2)
+    monkeypatch.setattr("results.audit.trail.ENTRIES_PER_READ", 2)
     written(5)
     place, ends = START, []
     for _ in range(3):
@@ -188,7 +188,7 @@ def test_it_is_verified_once_a_day_and_an_alarm_says_where_it_is_broken(
 
 
 def test_a_days_pass_goes_on_where_the_last_turn_ended(desk: Side, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("results.audit.ENTRIES_PER_READ", 2)
+    monkeypatch.setattr("results.audit.trail.ENTRIES_PER_READ", 2)
     monkeypatch.setattr(tasks, "TRAIL_SECONDS_MAX", 0.0)
     monkeypatch.setattr(wiring, "now_us", lambda: NOW_US)
     written(5)

@@ -14,13 +14,14 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from paperdesk import roles
-from results import reconcile_services, services, tasks, wiring
-from results.audit import audit_broken
+from results import services, tasks, wiring
+from results.audit.trail import audit_broken
 from results.pipeline.reconcile import period
 from results.pipeline.reconcile.asked import asked_now
-from results.reconcile_services import ReconcileForbidden, ReconcileRefused, reconcile_ask, reconcile_ask_trades
+from results.reconcile import services as reconcile_services
+from results.reconcile.services import ReconcileForbidden, ReconcileRefused, reconcile_ask, reconcile_ask_trades
+from results.reconcile.tolerances import shipped, tolerance_save
 from results.review_models import AuditEntry, ReviewCase
-from results.tolerance_services import shipped, tolerance_save
 from tests.results.pipeline.conftest import clickhouse, embedded, fresh_clickhouse_url, gate, side
 from tests.results.pipeline.made import NOW_US, Side
 from tests.results.pipeline.made_trades import PREFIX, START_US, Portfolio

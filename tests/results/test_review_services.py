@@ -15,8 +15,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from paperdesk import roles
 from paperdesk.models import OutboxRow
 from paperdesk.outbox import canonical_row
-from results.audit import audit_broken
-from results.case_services import cases_follow
+from results.audit.trail import audit_broken
 from results.domain.review import (
     PROPOSAL_LIFETIME_US,
     Basis,
@@ -28,8 +27,8 @@ from results.domain.review import (
     ReviewRefused,
     StaleProposal,
 )
-from results.review_models import AuditEntry, Review, ReviewCase, TradeAdjustment
-from results.review_services import (
+from results.review.following import cases_follow
+from results.review.services import (
     Adjusted,
     CaseUnknown,
     ReviewForbidden,
@@ -42,6 +41,7 @@ from results.review_services import (
     case_withdraw,
     proposals_expire,
 )
+from results.review_models import AuditEntry, Review, ReviewCase, TradeAdjustment
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 

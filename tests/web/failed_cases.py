@@ -13,12 +13,12 @@ from django.db import transaction
 from django.test import Client
 
 from paperdesk.models import OutboxRow
-from results.case_services import cases_follow
 from results.domain.review import Basis, Reason, Resolution
 from results.domain.units import us_of_datetime
 from results.models import TradeReconciliation, TradeReconciliationBreak, TradeResult
+from results.review.following import cases_follow
+from results.review.services import Wanted, case_propose
 from results.review_models import AuditEntry, Review, ReviewCase, ReviewComment, TradeAdjustment
-from results.review_services import Wanted, case_propose
 from tests.web.rows import NOON, row
 from trading.engine.clock import SystemClock
 from trading.models import PaperTrade

@@ -18,7 +18,7 @@ from django.utils import timezone
 from redis import Redis
 
 from paperdesk.roles import ADMINISTRATOR, ANALYST
-from results.audit import Deed, audit_add
+from results.audit.trail import Deed, audit_add
 from results.domain.units import us_of_datetime
 from results.pipeline.verify.verified import VerifiedState
 from results.review_models import AuditEntry

@@ -15,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from paperdesk.roles import ADMINISTRATOR, ANALYST, APPROVER, STAFF
-from results.audit import audit_broken
+from results.audit.trail import audit_broken
 from results.review_models import AuditEntry, Review, ReviewCase, TradeAdjustment
 from tests.web.cases import HIGH, case, ids, proposed, words_of
 from tests.web.conftest import SUPERUSER

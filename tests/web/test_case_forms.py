@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from paperdesk.roles import ADMINISTRATOR, ANALYST, APPROVER, STAFF
+from results.review.services import case_withdraw
 from results.review_models import ReviewCase
-from results.review_services import case_withdraw
 from tests.web.conftest import SUPERUSER
 from tests.web.failed_cases import (
     ACCEPT,

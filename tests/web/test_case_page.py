@@ -17,8 +17,8 @@ from paperdesk.mirror import WINDOW
 from paperdesk.roles import ADMINISTRATOR, ANALYST, APPROVER, STAFF
 from results.domain.review import PROPOSAL_LIFETIME_US
 from results.models import FollowerWatermark, TradeReconciliationBreak, TradeResult
+from results.review.services import case_approve, case_assign, case_comment, case_return
 from results.review_models import Review, ReviewCase, TradeAdjustment
-from results.review_services import case_approve, case_assign, case_comment, case_return
 from tests.web.conftest import ANONYMOUS, SUPERUSER
 from tests.web.failed_cases import (
     ACCEPT,

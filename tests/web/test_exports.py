@@ -22,7 +22,7 @@ from django.test.utils import CaptureQueriesContext
 from paperdesk import list_export
 from paperdesk.list_export import ListExport, Rows, Stream
 from paperdesk.roles import ANALYST, STAFF
-from results.audit import audit_broken
+from results.audit.trail import audit_broken
 from results.models import DeadLetter, ResultMetrics, TradeResult
 from results.review_models import AuditEntry
 from tests.web.rows import NOON, row

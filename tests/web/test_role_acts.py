@@ -24,10 +24,10 @@ from results.domain.errors import PaperDeskError
 from results.domain.review import OwnProposal
 from results.letter_services import dead_letters_retry
 from results.models import DeadLetter, DeadLetterState
-from results.reconcile_services import reconcile_ask
+from results.reconcile.services import reconcile_ask
+from results.reconcile.tolerances import tolerances_seed
+from results.review.services import case_approve, case_assign, case_comment, case_propose, case_return
 from results.review_models import AuditEntry, ReconciliationTolerance, Review, ReviewCase, ReviewComment
-from results.review_services import case_approve, case_assign, case_comment, case_propose, case_return
-from results.tolerance_services import tolerances_seed
 from tests.trading.stores.made import TRADE_ID, active_trade
 from tests.web.conftest import ANONYMOUS, SUPERUSER
 from tests.web.failed_cases import ACCEPT, PLACE, TRADE, failed, now_us, proposed

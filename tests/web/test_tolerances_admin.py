@@ -13,9 +13,9 @@ from django.test import Client
 
 from paperdesk.models import OutboxRow
 from paperdesk.roles import ADMINISTRATOR, ANALYST, APPROVER, STAFF
-from results.audit import audit_broken
+from results.audit.trail import audit_broken
+from results.reconcile.tolerances import shipped, tolerance_save, tolerances_seed
 from results.review_models import AuditEntry, ReconciliationTolerance
-from results.tolerance_services import shipped, tolerance_save, tolerances_seed
 from tests.web.conftest import ANONYMOUS, SUPERUSER
 from trading.settings_service import settings_seed
 

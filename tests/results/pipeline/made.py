@@ -7,7 +7,6 @@ from typing import Any
 
 import redis
 
-from results.case_services import cases_follow
 from results.domain.tolerances import Tolerances
 from results.pipeline.clickhouse_tables import ClickHouseTables
 from results.pipeline.mirror import DjangoTables
@@ -20,6 +19,7 @@ from results.pipeline.verify.mending import Mending, RepairReport
 from results.pipeline.verify.repair import Repairer
 from results.pipeline.verify.sources import ClickHouseRows, DjangoRows, DuckRows, Part, Source
 from results.pipeline.verify.verifier import Verifier
+from results.review.following import cases_follow
 from results.stores.clickhouse import ClickHouse
 from results.stores.gate import Gate
 from results.stores.schema import TABLES

@@ -20,10 +20,10 @@ from paperdesk.models import OutboxRow
 from results.domain.canonical import row_hash
 from results.domain.review import Basis, Reason, Resolution
 from results.pipeline.relay import Relay
+from results.reconcile.tolerances import tolerances_seed
+from results.review.services import Adjusted, Wanted, case_comment, case_propose
 from results.review_models import ReviewCase
-from results.review_services import Adjusted, Wanted, case_comment, case_propose
 from results.stores.schema import TABLES
-from results.tolerance_services import tolerances_seed
 from tests.results.pipeline.made import Side
 from tests.results.pipeline.made_trades import PREFIX, START_US, Portfolio
 from tests.trading.stores.test_monitor_store import watched

@@ -16,8 +16,8 @@ from results.domain.tolerances import ToleranceRefused
 from results.models import TradeReconciliation
 from results.pipeline.reconcile.period import Period, PeriodReport
 from results.pipeline.reconcile.reconciler import Reconciler
+from results.reconcile.tolerances import shipped, tolerance_save, tolerances_in_force, tolerances_seed
 from results.review_models import AuditEntry, ReconciliationTolerance, ReviewCase
-from results.tolerance_services import shipped, tolerance_save, tolerances_in_force, tolerances_seed
 from tests.results.pipeline.made import NOW_US, Side
 from tests.results.pipeline.made_trades import PREFIX, START_US, Portfolio
 from trading.domain.units import DAY_US, day_of

@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 from redis import Redis
 
-from results.audit import audit_head, audit_walk
+from results.audit.trail import audit_head, audit_walk
 from results.domain.audit import START, Broken, Place
 from results.domain.units import day_of
 from results.pipeline.verify.comparison import Cell, cells_of

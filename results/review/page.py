@@ -18,8 +18,12 @@ from django.template.response import TemplateResponse
 
 from paperdesk import roles
 from paperdesk.mirror_admin import trade_links
-from results import case_forms, review_services
-from results.case_selectors import (
+from results.domain.review import CaseState, ReviewRefused
+from results.domain.units import datetime_of
+from results.models import TradeResult
+from results.review import forms as case_forms
+from results.review import services as review_services
+from results.review.selectors import (
     Evidence,
     Standing,
     corrections_of,
@@ -29,10 +33,7 @@ from results.case_selectors import (
     people_of_review,
     standing_of,
 )
-from results.case_timeline import timeline_of
-from results.domain.review import CaseState, ReviewRefused
-from results.domain.units import datetime_of
-from results.models import TradeResult
+from results.review.timeline import timeline_of
 from results.review_models import Review, ReviewCase
 from trading import glossary
 from trading.engine.clock import SystemClock

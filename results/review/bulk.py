@@ -17,9 +17,9 @@ from django.core.exceptions import BadRequest
 from paperdesk.admin_format import exact
 from results.domain import review
 from results.domain.review import COMMENT_CHARACTERS_MAX, Person, ReviewRefused
+from results.review.queue import proposals_of
+from results.review.services import case_approve, case_assign, case_of
 from results.review_models import Review, ReviewCase, TradeAdjustment
-from results.review_queue import proposals_of
-from results.review_services import case_approve, case_assign, case_of
 
 
 class Figure(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from django.shortcuts import render
 from paperdesk.roles import may_command
 from results.domain.units import datetime_of
 from results.pipeline.reconcile.asked import Asked
-from results.reconcile_services import ReconcileRefused, portfolios_known, reconcile_ask, reconcile_asked
+from results.reconcile.services import ReconcileRefused, portfolios_known, reconcile_ask, reconcile_asked
 from trading.engine.clock import SystemClock
 from trading.stores.errors import RedisAway
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paperdesk.outbox import record_all
-from results.audit import Deed, audit_add
+from results.audit.trail import Deed, audit_add
 from results.domain.breaks import GRAVITY, Break, BreakKind
 from results.domain.reconciliation import Status
 from results.domain.review import Basis, Case, CaseState, moved, opened, severity_of

@@ -19,8 +19,7 @@ from django.db import transaction
 
 from paperdesk import roles
 from paperdesk.outbox import record
-from results.audit import Deed, audit_add
-from results.case_services import WHO
+from results.audit.trail import Deed, audit_add
 from results.domain import review
 from results.domain.review import (
     COMMENT_CHARACTERS_MAX,
@@ -34,6 +33,7 @@ from results.domain.review import (
     ReviewRefused,
 )
 from results.domain.units import datetime_of, us_of_datetime
+from results.review.following import WHO
 from results.review_models import Outcome, Review, ReviewCase, ReviewComment, TradeAdjustment
 
 DESK = Person(0, WHO)  # nobody: what happens by itself

@@ -13,7 +13,7 @@ from django.db import transaction
 from redis import Redis
 
 from paperdesk import roles
-from results.audit import Deed, audit_add
+from results.audit.trail import Deed, audit_add
 from results.domain.errors import PaperDeskError
 from results.domain.units import DAY_US, day_start_us
 from results.models import TradeReconciliation

@@ -1,6 +1,7 @@
 """The admin of tolerances: what is allowed on which venue and symbol, and which of them counts where.
 
-Every change goes through `results.tolerance_services.tolerance_save`; nothing is deleted: a tolerance is switched off.
+Every change goes through `results.reconcile.tolerances.tolerance_save`. Nothing is deleted: a tolerance is switched
+off.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from paperdesk.born_admin import BornAdmin, ExactNumber, number_of, whole_number
 from paperdesk.mirror import ExactDecimalField
 from paperdesk.mirror_admin import row_link
 from results.domain.tolerances import ANY, ToleranceRefused
-from results.reconcile_page import reconcile_page
+from results.reconcile.page import reconcile_page
+from results.reconcile.tolerances import key_now, tolerance_refuse, tolerance_save, tolerances_in_force
 from results.review_models import ReconciliationTolerance
-from results.tolerance_services import key_now, tolerance_refuse, tolerance_save, tolerances_in_force
 from trading.engine.clock import SystemClock
 from trading.models import Instrument
 

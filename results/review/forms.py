@@ -1,4 +1,4 @@
-"""The forms on a case's page. They check what can be checked alone; the rest `results.review_services` refuses, whose
+"""The forms on a case's page. They check what can be checked alone; the rest `results.review.services` refuses, whose
 sentence then stands beside the field that it names."""
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from results.domain.review import (
 )
 from results.domain.units import PLACES, plain, text_of
 from results.models import TradeResult
+from results.review.services import Adjusted, Wanted
 from results.review_models import ReviewCase
-from results.review_services import Adjusted, Wanted
 
 DIGITS_MAX = 38
 RESOLUTIONS = {

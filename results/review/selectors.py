@@ -15,11 +15,11 @@ from django.db.models import Q
 
 from paperdesk.mirror import window_note
 from paperdesk.roles import APPROVE, PROPOSE
-from results.case_services import FAILED_IN, break_of
 from results.domain.break_words import Size, sentence_of, size_of
 from results.domain.breaks import GRAVITY
 from results.domain.review import CaseState
 from results.models import TradeReconciliation, TradeReconciliationBreak, TradeResult
+from results.review.following import FAILED_IN, break_of
 from results.review_models import Outcome, Review, ReviewCase, TradeAdjustment
 from results.selectors import trade_breaks
 from trading import wiring

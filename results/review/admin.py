@@ -18,11 +18,12 @@ from paperdesk.admin_filters import found_filter, period_filter
 from paperdesk.bounded_list import BoundedChangeList
 from paperdesk.mirror_admin import ROWS_A_PAGE, MirrorAdmin
 from paperdesk.roles import may_decide, may_propose
-from results.bulk_review import ApprovalForm, cases_approve, cases_assign, chosen_cases, seen_in
-from results.case_page import CasePage
 from results.domain.units import us_of_datetime
 from results.models import TradeResult
-from results.review_list import (
+from results.review.bulk import ApprovalForm, cases_approve, cases_assign, chosen_cases, seen_in
+from results.review.page import CasePage
+from results.review.queue import QueuePaginator, Streams, proposals_of
+from results.review.queue_list import (
     DISPLAYS,
     STATES_SHOWN,
     AgeFilter,
@@ -33,7 +34,6 @@ from results.review_list import (
     shown_in,
 )
 from results.review_models import ReviewCase
-from results.review_queue import QueuePaginator, Streams, proposals_of
 
 
 class QueueChangeList(BoundedChangeList):

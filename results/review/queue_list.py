@@ -18,8 +18,8 @@ from paperdesk.admin_format import NOTHING, utc
 from paperdesk.roles import may_decide
 from results.domain.breaks import REASONS
 from results.domain.review import SEVERITY_OF, CaseState, Severity
+from results.review.queue import GRAVEST_FIRST, UNDECIDED, waiting_for
 from results.review_models import Review, ReviewCase
-from results.review_queue import GRAVEST_FIRST, UNDECIDED, waiting_for
 
 SHOWN = {
     "open": "Undecided",

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from paperdesk.outbox import record
-from results.audit import Deed, audit_add
+from results.audit.trail import Deed, audit_add
 from results.domain.latency import LatencyLimits
 from results.domain.tolerances import ANY, Tolerance, ToleranceRefused, Tolerances, refuse_wrong
 from results.domain.units import plain, text_of
