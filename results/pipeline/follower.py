@@ -38,3 +38,13 @@ class Follower(Protocol):
 
     def resend(self, table: Table, rows: pyarrow.Table) -> int:
         """Write rows of the log again, because they were lost or damaged; never over a newer version."""
+
+
+def marks_of(follower: Follower) -> Sequence[Mark]:
+    """How far a follower is, asked once more if it could mend what failed. Raises its failures."""
+    try:
+        return follower.marks()
+    except follower.failures as error:
+        if not follower.mend(error):
+            raise
+    return follower.marks()

@@ -19,7 +19,7 @@ from redis import Redis
 
 from results.domain.errors import PaperDeskError
 from results.pipeline.entries import DeadLetterBox
-from results.pipeline.follower import Follower
+from results.pipeline.follower import Follower, marks_of
 from results.pipeline.intake import Intake
 from results.pipeline.log_slice import LogSlice, next_slices
 from results.pipeline.log_writer import LogWriter, Progress, Written
@@ -120,6 +120,8 @@ class _Turn:
             pass
         self._rebuild()
         self._file_letters()
+        if self.changed:
+            self._relay()  # cases of review that came with the Django tables' rows
         return SyncReport(
             at_us=self.at_us,
             epoch=self.stream.epoch,
@@ -138,12 +140,13 @@ class _Turn:
 
     def _relay(self) -> None:
         try:
-            self.relayed = self.sync.relay.once(self.stream.epoch)
+            relayed = self.sync.relay.once(self.stream.epoch)
         except self.sync.relay.failures as error:
             self.errors[RELAY] = _sentence(error)
-        if self.relayed.added:
-            self.stream = self.sync.stream.state()
-        self.progress(RELAY, self.relayed.added)
+            return
+        self.relayed = Relayed(self.relayed.added + relayed.added, relayed.waiting)
+        self._look_again(relayed.added)
+        self.progress(RELAY, relayed.added)
 
     def _take_in(self) -> None:
         try:
@@ -154,16 +157,18 @@ class _Turn:
         self.swept, self.unswept = taken.decided, taken.postponed
         if taken.written:
             self._note(taken.written)
-        if self.swept:
-            self.stream = self.sync.stream.state()
+        self._look_again(self.swept)
         self.progress(SWEEP, self.swept)
 
+    def _look_again(self, written: int) -> None:
+        if written:
+            self.stream = self.sync.stream.state()  # what was written is synced right away
+
     def _rebuild(self) -> None:
-        log = self.sync.log
-        if log is None or not self._log_is_level():
+        if not self._log_is_level():
             return
         try:
-            self.rebuilt = self.sync.rebuild.once(log.stream.epoch, self.deadline)
+            self.rebuilt = self.sync.rebuild.once(self.stream.epoch, self.deadline)
         except DUCKDB_FAILURES as error:
             self.errors.setdefault(DUCKDB, _sentence(error))
         self.progress("rebuilt", self.rebuilt)
@@ -184,8 +189,7 @@ class _Turn:
             self.reconciled = self.sync.reconciler.follow(self.stream, self.at_us, min(until, self.deadline))
         except RECONCILE_FAILURES as error:
             self.errors[RECONCILE] = _sentence(error)
-        if self.reconciled:
-            self.stream = self.sync.stream.state()  # what it emitted is synced right away
+        self._look_again(self.reconciled)
         self.progress(RECONCILE, self.reconciled)
 
     def _one_round(self) -> bool:
@@ -212,15 +216,16 @@ class _Turn:
             if follower.name in self.errors or self._has_everything(follower):
                 continue
             try:
-                found[follower.name] = _marks(follower)
+                found[follower.name] = marks_of(follower)
             except follower.failures as error:
                 self.errors[follower.name] = _sentence(error)
         return found
 
     def _has_everything(self, follower: Follower) -> bool:
         log = self.sync.log
-        is_level = log is not None and log.stream == self.stream
-        return is_level and log is not None and self.sync.positions.get(follower.name) == log.mark.seq
+        if log is None or log.stream != self.stream:
+            return False
+        return self.sync.positions.get(follower.name) == log.mark.seq
 
     def _slices(self, marks: dict[str, Sequence[Mark]]) -> dict[str, LogSlice]:
         """Append what is new, and read the next slice of each follower; the log is held for no longer than that."""
@@ -280,15 +285,6 @@ class _Turn:
             lag = max(0, head - seq)
             states[name] = state_after(before.get(name), str(seq), lag, self.errors.get(name), self.at_us)
         return states
-
-
-def _marks(follower: Follower) -> Sequence[Mark]:
-    try:
-        return follower.marks()
-    except follower.failures as error:
-        if not follower.mend(error):
-            raise
-    return follower.marks()
 
 
 def _position(before: Mapping[str, FollowerState], name: str, otherwise: str) -> str:

@@ -115,7 +115,7 @@ def test_nothing_lives_on_when_a_desk_is_killed_without_warning(environment: dic
     output = tmp_path / "killed.json"
     with running(environment, output, "--json", up='"addresses"') as (desk, address):
         told = json.loads(output.read_text())
-        assert (told["address"], set(told["users"])) == (address, {"analyst", "staff", "admin"})
+        assert (told["address"], set(told["users"])) == (address, {"analyst", "staff", "approver", "admin"})
         assert told["addresses"]["REDIS_URL"] == addresses(environment)["redis_url"]
         family = psutil.Process(desk.pid).children(recursive=True)
         desk.kill()

@@ -13,6 +13,7 @@ from results.pipeline.relay import Relay
 from results.stores.schema import TABLES
 from tests.results.pipeline.made import Side
 from tests.results.stores.made import START_US
+from tests.results.stores.test_schema import BORN
 from trading.models import Strategy
 from trading.settings_service import settings_save, settings_seed
 from trading.stores import keys
@@ -92,7 +93,11 @@ def test_rows_go_in_bounded_batches_and_the_rest_is_told_as_waiting(
 ) -> None:
     monkeypatch.setattr(relay_module, "ROWS_PER_TURN", 8)
     first = side.sync.once()
-    assert (first.relayed, first.followers["relay"].lag, first.is_settled) == (8, 12, False)
+    assert (first.relayed, first.followers["relay"].lag, first.is_settled) == (
+        16,
+        4,
+        False,
+    )  # before the followers, and after
     assert side.settle().followers["relay"].lag == 0
     assert len(side.marks("instrument")["clickhouse"]) == 15
 
@@ -128,4 +133,4 @@ def test_a_row_that_somebody_edited_in_sql_is_named(side: Side) -> None:
 
 
 def test_every_born_table_is_in_the_schema_of_all_stores() -> None:
-    assert {name for name, table in TABLES.items() if table.is_born} == {"venue", "instrument", "strategy"}
+    assert {name for name, table in TABLES.items() if table.is_born} == BORN

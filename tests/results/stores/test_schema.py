@@ -25,7 +25,10 @@ OURS = {
     "order_fill",
     "shadow_fill",
 }
-BORN = {"venue", "instrument", "strategy"}
+BORN = {
+    "venue", "instrument", "strategy", "reconciliation_tolerance", "review_case", "review", "review_comment",
+    "trade_adjustment", "audit_entry",
+}  # fmt: skip
 IN_ALL_STORES = {
     # Django, Arrow, DuckDB, ClickHouse
     "UUIDField": ("string", "UUID", "UUID"),
