@@ -42,6 +42,7 @@ from trading.stores.step import Step, StepRunner
 from trading.stores.wire.trade import FOREIGN
 
 KEYS_PER_SLICE = 2_000  # one look at the log for each
+MOVES_MAX = 20  # of a trade that is being accepted: an engine that steps it writes a newer version with its next move
 MISSING_MAX = 10_000  # of a portfolio; more are told as this many
 UNCOMPARED = frozenset({"version", HASH_COLUMN})
 
@@ -213,7 +214,24 @@ class HotTrades:
         return _ran(self._runner, step.set(older.key, wire.encode_trade(trade, older.raw)))
 
     def emit_anew(self, older: Older) -> bool:
-        """Make what Redis has of a trade its newest version everywhere. Raises StepConflict."""
+        """Make what Redis has of a trade its newest version everywhere; false if it moved on meanwhile, and is newer.
+
+        Raises StepConflict for one that never stands still.
+        """
+        for moves in range(MOVES_MAX + 1):
+            try:
+                self._emit_anew(older)
+                return True
+            except StepConflict:
+                if moves == MOVES_MAX:
+                    raise
+            still = self._compared(older.trade.portfolio, [older.key])
+            if not still:
+                break
+            older = still[0]
+        return False
+
+    def _emit_anew(self, older: Older) -> None:
         floors = floors_of(self._client)
         version = floors.above(PAPER_TRADE, older.durable["version"] + 1)
         trade = msgspec.structs.replace(older.trade, version=version)
@@ -221,7 +239,6 @@ class HotTrades:
         step = floors.guard(Step(f"accept:{uuid.uuid4()}")).expect(older.key, older.raw)
         step.set(older.key, wire.encode_trade(trade, older.raw)).emit(self._outbox.entry(PAPER_TRADE, row))
         self._runner.run(step)
-        return True
 
     def _compared(self, prefix: str, batch: list[str]) -> list[Older]:
         raws = cast("list[bytes | None]", self._client.mget(batch))

@@ -291,7 +291,9 @@ def _accept_what_is_left(desk: Desk, before: Loss | None) -> None:
         desk.require_running()
         desk.rest(1.0)
     if held := sorted(Holds(desk.redis).of_loss()):
-        desk.manage("accept_loss", *held, "--json", timeout=ACCEPT_SECONDS_MAX)
+        done = desk.manage("accept_loss", *held, "--json", timeout=ACCEPT_SECONDS_MAX)
+        if done.returncode:
+            raise DeskFailed(f"accept_loss {' '.join(held)} failed: {done.stderr[-2000:]}")
 
 
 def _is_looked_into(desk: Desk, before: Loss | None) -> bool:

@@ -13,7 +13,7 @@ from results.models import TradeResult
 from results.pipeline import sync as sync_module
 from results.pipeline.invariants.check import check_invariants
 from results.pipeline.loss import COMPARING, Losses
-from results.pipeline.rebuild import NotHeld, Rebuild
+from results.pipeline.rebuild import HotTrades, NotHeld, Rebuild
 from results.pipeline.report import SyncReport
 from results.pipeline.verify.comparison import Kind
 from results.stores import duck
@@ -206,6 +206,22 @@ def test_a_portfolio_goes_on_once_somebody_accepts_what_redis_has(side: Side, ow
     assert side.verifier().run().differences == []
     with pytest.raises(NotHeld, match="held are: none"):
         rebuild.accept(PREFIX)
+
+
+def test_a_trade_that_moves_while_it_is_being_accepted_is_taken_as_it_is_then(side: Side, own: OwnRedis) -> None:
+    portfolio, trade = put_back_to_an_open_trade(side, own)
+    settle(side)
+    hot = HotTrades(side.client, side.gate)
+    (older,) = [each for batch in hot.older(PREFIX) for each in batch]
+    side.client.set(older.key, older.raw.replace(b"{", b"{ ", 1))  # it moved, and is still older
+    assert hot.emit_anew(older)
+    settle(side)
+    assert newest(side, trade.id)["duckdb"][1] == "Active"
+    portfolio, trades = resumed(side, portfolio.at_us)
+    portfolio.closed(trades[trade.id])  # it moved, and is newer
+    assert not hot.emit_anew(older)
+    settle(side)
+    assert newest(side, trade.id)["duckdb"][1] == "Closed"
 
 
 def test_result_hashes_that_are_older_get_the_newest_durable_rows(side: Side, own: OwnRedis) -> None:
