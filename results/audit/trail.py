@@ -67,9 +67,12 @@ def audit_walk(place: Place, head: Place) -> tuple[Place, Broken | None, bool]:
 
 
 def _beside() -> Broken | None:
-    """An entry that was added without the chain: after the last one that was."""
-    last = AuditEntry.objects.order_by("-number").values_list("number", flat=True).first() or 0
+    """An entry that was added without the chain: before the first one or after the last one that was."""
+    numbers = AuditEntry.objects.order_by("number").values_list("number", flat=True)
+    last = numbers.last() or 0
     head = audit_head()[0]  # read second: what was added meanwhile is within it
+    for number in numbers.filter(number__lt=1)[:1]:
+        return Broken(number, f"entry {number} was put beside the trail, which begins with entry 1")
     return Broken(head + 1, f"entry {last} was put beside the trail, {head} were written") if last > head else None
 
 

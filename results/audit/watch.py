@@ -7,6 +7,7 @@ How far today's pass is stands in `paperdesk:audit_trail`; what the last verific
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import cast
 
@@ -20,9 +21,10 @@ from results.pipeline.verify.comparison import Cell, cells_of
 from results.pipeline.verify.sources import DjangoRows, DuckRows
 from results.pipeline.verify.verified import VerifiedState, publish_verified, verified
 from results.pipeline.verify.verifier import AGREE, DIFFER
+from results.review_models import AuditEntry
 from results.stores.failures import WarehouseBusy, WarehouseMissing
 from results.stores.gate import Gate
-from results.stores.schema import TABLES
+from results.stores.schema import TABLES, quoted
 from trading.stores import keys
 
 TRAIL = "trail"
@@ -108,7 +110,33 @@ def publish_trail(client: Redis, report: TrailReport, at_us: int, took_us: int) 
 
 
 def _report(gate: Gate, place: Place, found: Broken | None) -> TrailReport:
+    found = found or _unlike_the_log(gate)
     return TrailReport(*place, found, _cells(gate, found.number) if found else ())
+
+
+def _unlike_the_log(gate: Gate) -> Broken | None:
+    """The first entry that is not what the durable log has of it: also a trail that was chained anew, or cut off
+    together with the head, has its copies against it. None where the log is not there, or has none other.
+
+    A chain is a hash of all that is before it: from the first entry that differs on, all do.
+    """
+    log, here = quoted(TABLES[TABLE].log_name), AuditEntry.objects.values_list("chain", flat=True)
+    try:
+        with gate.read() as connection:
+
+            def differs(number: int) -> bool:
+                copies = connection.execute(f"SELECT chain FROM {log} WHERE number = ?", [number]).fetchall()
+                return bool({chain for (chain,) in copies} - {here.filter(pk=number).first()})
+
+            last = connection.execute(f"SELECT max(number) FROM {log}").fetchall()[0][0]
+            if last is None or not differs(last):
+                return None
+            number = bisect_left(range(1, last + 1), True, key=differs) + 1
+    except (WarehouseMissing, WarehouseBusy):
+        return None
+    is_here = here.filter(pk=number).exists()
+    how = "is not what the durable log has" if is_here else "is in the durable log, and not here any more"
+    return Broken(number, f"entry {number} {how}")
 
 
 def _cells(gate: Gate, number: int) -> tuple[Cell, ...]:

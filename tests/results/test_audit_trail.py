@@ -24,8 +24,10 @@ from trading.engine.alarms import alarms
 __all__ = ["clickhouse", "embedded", "fresh_clickhouse_url", "gate", "side"]
 NOW_US = 1_763_000_000_000_000
 REFUSED = "an entry of the audit trail is never changed or removed"
-NAMES = "number, version, day, row_hash, changed_at, changed_by, at, action, subject, chain"
+OTHERS = "version, day, row_hash, changed_at, changed_by, at, action, subject, chain"
+NAMES = f"number, {OTHERS}"
 REPLACE = f"REPLACE INTO audit_entry (who, {NAMES}) SELECT 'eve', {NAMES} FROM audit_entry"
+PUT_BEFORE = f"INSERT INTO audit_entry (who, number, {OTHERS}) SELECT 'eve', -1, {OTHERS} FROM audit_entry LIMIT 1"
 STATEMENTS = {
     "sqlite": [REPLACE, "UPDATE OR REPLACE audit_entry SET number = 1 WHERE number = 2"],
     "postgresql": ["TRUNCATE audit_entry", "TRUNCATE audit_entry CASCADE"],
@@ -83,6 +85,7 @@ def test_the_database_refuses_every_way_to_change_the_trail() -> None:
         ("DELETE FROM audit_entry WHERE number > 3", 4, "the trail ends with entry 3, 5 were written"),
         ("DELETE FROM audit_entry", 1, "the trail ends with entry 0, 5 were written"),
         ("UPDATE audit_head SET number = 4", 5, "entry 5 was put beside the trail, 4 were written"),
+        (PUT_BEFORE, -1, "entry -1 was put beside the trail, which begins with entry 1"),
     ],
 )
 def test_what_was_done_around_the_refusal_is_found_by_the_chain(statement: str, number: int, how: str) -> None:
@@ -147,6 +150,27 @@ def test_the_command_names_the_first_broken_entry_and_what_differs(desk: Side) -
     report = json.loads(told("--json")[1])
     assert (report["ok"], report["entries"], report["broken"]["number"]) == (False, 1, 2)
     assert [(cell["column"], cell["here"], cell["there"]) for cell in report["cells"]] == [("who", "eve", "mara")]
+
+
+@pytest.mark.parametrize(
+    ("from_entry", "how"),
+    [
+        (None, "entry 3 is in the durable log, and not here any more"),
+        (3, "entry 3 is not what the durable log has"),
+    ],
+)
+def test_a_trail_that_was_chained_anew_has_the_durable_log_against_it(
+    desk: Side, from_entry: int | None, how: str
+) -> None:
+    written(5)
+    desk.settle()
+    run_around("DELETE FROM audit_entry WHERE number > 2")
+    AuditHead.objects.update(number=2, chain=AuditEntry.objects.get(number=2).chain)
+    if from_entry:
+        written(4, "eve", NOW_US + 1)
+    assert audit_broken() is None  # the chain itself is whole
+    status, _, errors = told()
+    assert (status, how in errors, "who is eve, was mara" in errors) == (1, True, from_entry is not None), errors
 
 
 def test_it_needs_neither_redis_nor_the_log(
