@@ -18,7 +18,7 @@ from paperdesk.admin_format import exact
 from results.domain import review
 from results.domain.review import COMMENT_CHARACTERS_MAX, Person, ReviewRefused
 from results.review.queue import proposals_of
-from results.review.services import case_approve, case_assign, case_of
+from results.review.services import adjustments_as_seen, case_approve, case_assign, case_of
 from results.review_models import Review, ReviewCase, TradeAdjustment
 
 
@@ -125,6 +125,8 @@ def _figures(proposals: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Figure]]:
 def _refusal(case: ReviewCase, made: Review | None, user: Any, now_us: int) -> str:
     try:
         review.approve(case_of(case, made), Person(user.pk, user.get_username()), now_us)
+        if made is not None:
+            adjustments_as_seen(made)
     except ReviewRefused as error:
         return _without(case.trade_id, str(error))
     return ""

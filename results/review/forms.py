@@ -36,6 +36,7 @@ ADJUSTABLE = {
     "filled_quantity": "Filled quantity",
     "commission": "Fee (a cost is positive)",
 }
+UNSEEN = "It is not known which proposal you saw. The one that stands is shown: look at it, then send anew."
 MOVED = "The figures moved since you opened this page. They are shown as they are now: look again, then send anew."
 
 
@@ -221,7 +222,7 @@ class ApproveForm(CommentForm):
     """A decision on the proposal that was on the page (`seen`), with a word if one likes."""
 
     comment = comment_field("Comment")
-    seen = forms.UUIDField(required=False)
+    seen = forms.UUIDField(error_messages={"required": UNSEEN, "invalid": UNSEEN})
 
 
 class ReturnForm(ApproveForm):

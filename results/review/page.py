@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
 from paperdesk import roles
-from paperdesk.mirror_admin import trade_links
+from paperdesk.mirror_admin import row_link, trade_links
 from results.domain.review import CaseState, ReviewRefused
 from results.domain.units import datetime_of
 from results.models import TradeResult
@@ -138,6 +138,12 @@ class CasePage:
     has_view_permission: Any
     message_user: Any
     _get_obj_does_not_exist_redirect: Any
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """To the page itself, which has the history of the case."""
+        return HttpResponseRedirect(f"{row_link('results_reviewcase', object_id)}#history-title")
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

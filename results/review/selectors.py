@@ -57,6 +57,11 @@ class Correction:
     row: TradeAdjustment
     result: TradeResult | None
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether the row is another version by now than the maker saw; its reconciliation may be as it was."""
+        return self.result is not None and self.result.version != self.row.adjusted_version
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -112,8 +117,9 @@ def standing_of(case: ReviewCase, now: datetime.datetime) -> Standing | None:
     if made is None or case.state != CaseState.PROPOSED:
         return None
     figures = (case.reconciliation_version, case.reconciliation_hash)
-    is_stale = (made.basis_version, made.basis_hash) != figures
-    return Standing(made, corrections_of(made.pk), is_stale, made.expires_at <= now)
+    corrections = corrections_of(made.pk)
+    is_stale = (made.basis_version, made.basis_hash) != figures or any(each.has_moved for each in corrections)
+    return Standing(made, corrections, is_stale, made.expires_at <= now)
 
 
 def corrections_of(review_id: uuid.UUID) -> list[Correction]:

@@ -31,9 +31,11 @@ from results.domain.review import (
     Reason,
     Resolution,
     ReviewRefused,
+    StaleProposal,
 )
 from results.domain.units import datetime_of, us_of_datetime
 from results.review.following import WHO
+from results.review.selectors import corrections_of
 from results.review_models import Outcome, Review, ReviewCase, ReviewComment, TradeAdjustment
 
 DESK = Person(0, WHO)  # nobody: what happens by itself
@@ -196,13 +198,13 @@ def _end(
         row = _locked(trade_id)
         after = rule(_case(row), by)
         if seen is not None and row.review_id != seen:
-            raise review.StaleProposal(f"trade {trade_id}: there is another proposal than the one you saw; look at it")
+            raise StaleProposal(f"trade {trade_id}: there is another proposal than the one you saw; look at it")
         made = Review.objects.select_for_update().get(pk=row.review_id)
         made.outcome, made.checker, made.checker_id = outcome, by.name, by.id or None
         made.decided_at, made.decision_comment = datetime_of(now_us), comment.strip()
         record(made, now_us, by.name)
         if outcome is Outcome.APPROVED:
-            for adjustment in TradeAdjustment.objects.filter(review_id=made.pk):
+            for adjustment in adjustments_as_seen(made):
                 adjustment.in_force = True
                 record(adjustment, now_us, by.name)
             row.resolution, row.resolved_at = made.resolution, made.decided_at
@@ -251,6 +253,19 @@ def _locked(trade_id: uuid.UUID) -> ReviewCase:
 
 def _case(row: ReviewCase) -> Case:
     return case_of(row, Review.objects.filter(pk=row.review_id).first() if row.review_id else None)
+
+
+def adjustments_as_seen(made: Review) -> list[TradeAdjustment]:
+    """The figures that a proposal corrects. Raises StaleProposal if one of their rows moved since."""
+    corrections = corrections_of(made.pk)
+    for each in corrections:
+        if each.has_moved:
+            figure = f"{each.row.adjusted_column} of {each.row.adjusted_table} {each.row.adjusted_key}"
+            raise StaleProposal(
+                f"trade {made.trade_id}: {figure}, which {made.maker} would correct, moved after the proposal; it can "
+                "be returned or withdrawn, and made anew"
+            )
+    return [each.row for each in corrections]
 
 
 def case_of(row: ReviewCase, made: Review | None) -> Case:

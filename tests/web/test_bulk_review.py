@@ -48,9 +48,9 @@ def test_approving_begins_with_a_page_of_the_proposals_and_decides_nothing(
     good, bare = proposed(user_of(STAFF)), case()
     own = proposed(user_of(APPROVER))
     TradeAdjustment.objects.create(
-        trade_id=good.pk, review_id=good.review_id, adjusted_table="trade_result", adjusted_key="k", adjusted_version=3,
-        adjusted_column="execution_price", value_before=Decimal("40010"), value_after=Decimal("40000.5"),
-        day=NOW.date(), changed_at=NOW,
+        trade_id=good.pk, review_id=good.review_id, adjusted_table="trade_result", adjusted_key=str(uuid.uuid4()),
+        adjusted_version=3, adjusted_column="execution_price", value_before=Decimal("40010"),
+        value_after=Decimal("40000.5"), day=NOW.date(), changed_at=NOW,
     )  # fmt: skip
     answer = act(client_of(APPROVER), "approve", good, bare, own)
     words = words_of(answer)

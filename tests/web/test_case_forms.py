@@ -12,8 +12,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from paperdesk.roles import ADMINISTRATOR, ANALYST, APPROVER, STAFF
+from results.models import TradeResult
 from results.review.services import case_withdraw
-from results.review_models import ReviewCase
+from results.review_models import Review, ReviewCase
+from tests.web.cases import words_of
 from tests.web.conftest import SUPERUSER
 from tests.web.failed_cases import (
     ACCEPT,
@@ -60,6 +62,7 @@ def beside(text: str, field: str) -> str:
     return html.unescape(found[1]) if found else ""
 
 
+LIST = "/admin/results/reviewcase/"
 LONG = "x" * 2_001
 WRONG: list[tuple[dict[str, str], str, str]] = [
     ({"propose-resolution": ""}, "propose-resolution", "Choose what becomes of the case"),
@@ -109,6 +112,8 @@ def test_a_wrong_proposal_is_refused_beside_its_field_and_keeps_what_was_typed(
         (APPROVER, {"step": "return", "decision-comment": " "}, "decision-comment", "Say what is missing"),
         (APPROVER, {"step": "return", "decision-comment": LONG}, "decision-comment", "at most 2000 characters"),
         (APPROVER, {"step": "approve", "decision-comment": LONG}, "decision-comment", "at most 2000 characters"),
+        (APPROVER, {"step": "approve"}, "decision-seen", "not known which proposal you saw"),
+        (APPROVER, {"step": "approve", "decision-seen": "it"}, "decision-seen", "not known which proposal you saw"),
         (APPROVER, {"step": "comment", "comment-comment": ""}, "comment-comment", "Write something first"),
         (APPROVER, {"step": "comment", "comment-comment": LONG}, "comment-comment", "at most 2000 characters"),
         (APPROVER, {"step": "assign", "assign-assignee": "zoe"}, "assign-assignee", "zoe is nobody who may work on a"),
@@ -153,9 +158,10 @@ def test_a_forged_request_of_the_wrong_role_is_refused(
 def test_a_maker_who_forges_a_decision_is_refused_with_the_reason(
     case: ReviewCase, user_of: UserOf, client_of: ClientOf, step: str
 ) -> None:
-    proposed(case, user_of(SUPERUSER), now_us())
+    made = proposed(case, user_of(SUPERUSER), now_us())
     before = everything()
-    answer = post(client_of(SUPERUSER), {"step": step, "decision-comment": "fine by me"})
+    forged = {"step": step, "decision-seen": str(made.pk), "decision-comment": "fine by me"}
+    answer = post(client_of(SUPERUSER), forged)
     assert "superuser proposed it, so another person decides (four eyes)" in answer.content.decode()
     assert everything() == before
 
@@ -189,6 +195,26 @@ def test_another_proposal_than_the_one_that_was_seen_is_not_approved(
     before = everything()
     answer = post(client_of(APPROVER), {"step": "approve", "decision-seen": str(seen.pk), "decision-comment": "yes"})
     assert "another proposal than the one you saw" in answer.content.decode()
+    assert everything() == before
+
+
+@pytest.mark.parametrize("place", [PLACE, LIST])
+def test_a_correction_of_a_figure_that_moved_is_not_approved_though_the_reconciliation_is_as_it_was(
+    case: ReviewCase, client_of: ClientOf, place: str
+) -> None:
+    post(client_of(STAFF), ADJUST)
+    made, approver = Review.objects.get(), client_of(APPROVER)
+    TradeResult.objects.filter(pk=RESULT).update(version=4, execution_price="40020")
+    before = everything()
+    data = {"step": "approve", "decision-seen": str(made.pk)}
+    if place == LIST:
+        data = {"action": "approve", "_selected_action": str(TRADE)}
+        assert "moved after the proposal" in words_of(approver.post(place, data))
+        data |= {"seen": f"{TRADE}:{made.pk}", "comment": ""}
+    else:
+        assert "Stale. The figures moved after this was proposed. It cannot" in words_of(approver.get(place))
+    answer = approver.post(place, data, follow=True)
+    assert "which staff would correct, moved after the proposal" in words_of(answer)
     assert everything() == before
 
 

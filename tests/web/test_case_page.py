@@ -249,10 +249,16 @@ def test_one_proposes_and_another_approves(case: ReviewCase, client_of: ClientOf
 
 def test_a_returned_proposal_tells_its_maker_why(case: ReviewCase, client_of: ClientOf) -> None:
     post(client_of(STAFF), ACCEPT)
-    post(client_of(APPROVER), {"step": "return", "decision-comment": "which book?", "decision-seen": ""})
+    made = Review.objects.get()
+    post(client_of(APPROVER), {"step": "return", "decision-comment": "which book?", "decision-seen": str(made.pk)})
     text = page(client_of(STAFF))
     assert "which book?" in text
     assert "propose" in STEP.findall(text)
+
+
+def test_its_history_is_on_the_page_itself(case: ReviewCase, client_of: ClientOf) -> None:
+    answer = client_of(ANALYST).get(PLACE.replace("change", "history"))
+    assert (answer.status_code, answer["Location"]) == (302, f"{PLACE}#history-title")
 
 
 def test_a_maker_withdraws(case: ReviewCase, client_of: ClientOf) -> None:
