@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -249,6 +251,37 @@ def test_figures_that_are_right_by_now_clear_the_case_and_wrong_ones_reopen_it(
     assert state() == "cleared"
     assert take_in(reconciled(2)) == 0  # the log is read once more
     assert state() == "cleared"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_decide_at_once_one_does_and_the_maker_never() -> None:
+    roles.grant()
+    maker, *checkers = [user(name, superuser=True) for name in ("mara", "carl", "dora", "emil")]
+    take_in(reconciled(1))
+    made = case_propose(TRADE, ACCEPT, maker, NOW_US)
+    begin, told = threading.Barrier(5), list[str]()
+
+    def run(deed: Callable[[], Any]) -> None:
+        begin.wait(60)
+        try:
+            deed()
+            told.append("done")
+        except ReviewRefused as refused:
+            told.append(type(refused).__name__)
+        finally:
+            connection.close()
+
+    deeds = [partial(case_approve, TRADE, "", each, NOW_US, made.pk) for each in (maker, *checkers)]
+    threads = [threading.Thread(target=run, args=(deed,)) for deed in (*deeds, lambda: case_withdraw(TRADE, maker, 1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert (len(told), told.count("done")) == (5, 1), told
+    assert {*told} <= {"done", "OwnProposal", "InvalidCaseMove"}
+    assert [each.action for each in AuditEntry.objects.order_by("number")][2:] in (["approved"], ["withdrawn"])
+    assert Review.objects.get().checker_id != maker.pk or state() == "open"
+    assert audit_broken() is None
 
 
 MAY: dict[str, dict[str, bool]] = {
