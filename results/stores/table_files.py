@@ -22,7 +22,7 @@ from results.stores.schema import ARROW_TYPE
 
 PARQUET, CSV = "parquet", "csv"
 FORMATS = (PARQUET, CSV)
-FORMULA = r"^[=+\-@\t\r]"
+FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 KINDS = {**ARROW_TYPE, "time": pyarrow.timestamp("us", "UTC")}
 

@@ -120,6 +120,16 @@ def test_the_index_of_a_list_has_every_column_that_a_filter_asks_for(model: Any)
         assert {column for columns, _ in asked for column in columns} <= {*known.columns}, each.title
 
 
+@pytest.mark.parametrize("model", [ReviewCase, Review, TradeResult], ids=name_of)
+def test_a_text_that_no_row_can_have_is_refused_by_the_list_and_by_its_export(client_of: ClientOf, model: Any) -> None:
+    wanted = {each.parameter_name: "x\0" for each in filters_of(model)}
+    client, refused = client_of(SUPERUSER), f"{place_of(model)}?e=1"
+    for name, value in wanted.items():
+        assert client.get(place_of(model), {name: value})["Location"] == refused
+    address = f"{place_of(model)}export/?{urlencode(wanted)}"
+    assert client.post(address, {"format": "csv"})["Location"] == refused
+
+
 # Right ---------------------------------------------------------------------------------------------------------------
 VALUES: dict[str, list[Any]] = {
     "symbol": ["BTCUSDT", "ETHUSDT", f"ODD{END}USDT", ""], "exchange": ["bybit", None, ""],

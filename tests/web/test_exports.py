@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 RESULTS = "/admin/results/traderesult/export/"
 TRADES = "/admin/trading/papertrade/export/"
-FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"]
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "＝1+1", "＠SUM(A1)"]
 
 
 @pytest.fixture
