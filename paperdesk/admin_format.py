@@ -11,14 +11,17 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from django.db import models
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 
 from paperdesk.columns import BPS, QUOTE, USD, unit_of
 from paperdesk.mirror import ExactDecimalField
 from results.domain.units import plain, text_of
 
 CENT = Decimal("0.01")
+MINUTE = datetime.timedelta(minutes=1)
 MILLISECONDS_CUT = 3  # digits that a list leaves out of a time's six decimals
 NOTHING = "–"
 # Gains and losses wear a colour; prices and sizes do not.
@@ -42,10 +45,21 @@ def utc(moment: datetime.datetime) -> str:
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
+def age(moment: datetime.datetime, depth: int = 1) -> str:
+    """How long ago it was, in words: `less than a minute`, `2 days`; with `depth` 2 `2 days, 3 hours`."""
+    if timezone.now() - moment < MINUTE:
+        return "less than a minute"
+    return timesince(moment, depth=depth)
+
+
 def shown(field: models.Field[Any, Any], value: Any, brief: bool) -> Any:
     """A stored value as the admin shows it; a column without a value shows a dash."""
+    if field.choices:
+        value = dict(field.flatchoices).get(value, value)
     if value is None or value == "":
         return NOTHING
+    if field.name in ("exit_reason", "kind") and brief:
+        return str(value).replace("_", " ")
     if isinstance(field, ExactDecimalField):
         return _number(field, value, brief)
     if isinstance(field, models.DateTimeField):

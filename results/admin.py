@@ -157,8 +157,9 @@ class TradeReconciliationAdmin(MirrorAdmin):
         except PaperDeskError as error:
             self.message_user(request, str(error), messages.ERROR)
             return
-        text = '{} trades are reconciled again, by the tolerances of now. <a href="{}">How far that is</a>'
-        self.message_user(request, format_html(text, asked.of, reverse("admin:results_reconcile")))
+        text = '{} reconciled again, by the tolerances of now. <a href="{}">How far that is</a>'
+        trades = "1 trade is" if asked.of == 1 else f"{asked.of} trades are"
+        self.message_user(request, format_html(text, trades, reverse("admin:results_reconcile")))
 
 
 @admin.register(TradeReconciliationBreak)

@@ -85,8 +85,9 @@ def sentence_of(found: Break) -> str:
 
 
 def short(value: Decimal, beside: Decimal = ZERO) -> str:
-    """A number with one decimal, or with as many as it takes to stay on its side of `beside`."""
-    for places in range(1, PLACES):
+    """A number with one decimal, a small one with two digits, or with as many as it takes to stay on its side of
+    `beside`."""
+    for places in range(max(1, 1 - value.adjusted()) if value else 1, PLACES):
         rounded = value.quantize(Decimal(1).scaleb(-places))
         if (rounded > beside, rounded < beside) == (value > beside, value < beside):
             return text_of(plain(rounded))

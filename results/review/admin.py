@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
@@ -18,11 +20,12 @@ from paperdesk.admin_filters import found_filter, period_filter
 from paperdesk.bounded_list import BoundedChangeList
 from paperdesk.mirror_admin import ROWS_A_PAGE, MirrorAdmin
 from paperdesk.roles import may_decide, may_propose
+from results.domain.review import CaseState
 from results.domain.units import us_of_datetime
 from results.models import TradeResult
 from results.review.bulk import ApprovalForm, cases_approve, cases_assign, chosen_cases, seen_in
 from results.review.page import CasePage
-from results.review.queue import QueuePaginator, Streams, proposals_of
+from results.review.queue import UNDECIDED, QueuePaginator, Streams, proposals_of
 from results.review.queue_list import (
     DISPLAYS,
     STATES_SHOWN,
@@ -44,9 +47,10 @@ class QueueChangeList(BoundedChangeList):
         super().get_results(request)
         if not self.multi_page:
             self.result_list = self.paginator.page(1).object_list
-        proposals = proposals_of(self.result_list)
+        proposals, kept = proposals_of(self.result_list), self.model_admin.get_preserved_filters(request)
         for row in self.result_list:
             row.proposal = proposals.get(row.review_id)
+            row.kept = kept
 
 
 def now_us() -> int:
@@ -107,6 +111,16 @@ class ReviewCaseAdmin(CasePage, MirrorAdmin):
         """Pages of the states and severities that are shown."""
         states = STATES_SHOWN.get(shown_in(request), ())
         return QueuePaginator(queryset, per_page, Streams(queryset, states, severities_in(request)))
+
+    def queue_of(self, request: HttpRequest) -> tuple[QuerySet[ReviewCase], Sequence[CaseState]]:
+        """The cases of the list from which a case's page was opened, and their states; the undecided ones otherwise."""
+        asked = copy(request)
+        asked.GET = QueryDict(request.GET.get("_changelist_filters", ""))  # type: ignore[assignment]
+        try:
+            cases = self.get_changelist_instance(asked).queryset
+        except IncorrectLookupParameters:
+            return ReviewCase.objects.all(), UNDECIDED
+        return cases, STATES_SHOWN.get(shown_in(asked), ())
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         """Whether the user may decide on proposals of others."""

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 
 from paperdesk.admin_filters import listed_filter, period_filter, yes_or_no_filter
-from paperdesk.mirror_admin import BORN_COLUMNS, MirrorAdmin, trade_links
+from paperdesk.mirror_admin import BORN_COLUMNS, MirrorAdmin, row_link, trade_links
 from results.domain.review import Reason, Resolution
 from results.review_models import Outcome, Review, ReviewComment, TradeAdjustment
 
@@ -23,8 +23,8 @@ class OfCase(MirrorAdmin):
         return super().changelist_view(request, {"subtitle": None, **(extra_context or {})})
 
     def related_links(self, row: Any) -> list[tuple[str, str]]:
-        """The trade and what belongs to it, its case among that."""
-        return trade_links(row.trade_id)
+        """The case, the trade and what belongs to it."""
+        return [("Case", row_link("results_reviewcase", row.trade_id)), *trade_links(row.trade_id)]
 
 
 @admin.register(Review)

@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
 from paperdesk import roles
+from paperdesk.admin_format import age
 from paperdesk.mirror_admin import row_link, trade_links
 from results.domain.review import CaseState, ReviewRefused
 from results.domain.units import datetime_of
@@ -137,6 +138,8 @@ class CasePage:
     get_object: Any
     has_view_permission: Any
     message_user: Any
+    queue_of: Any
+    get_preserved_filters: Any
     _get_obj_does_not_exist_redirect: Any
 
     def history_view(
@@ -194,7 +197,7 @@ class CasePage:
         standing, evidence = standing_of(case, now), evidence_of(case.pk)
         offered = offered_to(request.user, case, standing)
         forms = {name: _form(name, case) for name in offered} | (refused or {})
-        previous, following = neighbours_of(case)
+        previous, following = neighbours_of(case, *self.queue_of(request))
         findings = findings_of(case)
         shown = {
             **self.admin_site.each_context(request),
@@ -202,6 +205,8 @@ class CasePage:
             "media": self.media,
             "title": findings.why.removesuffix("."),
             "case": case,
+            "age": age(case.opened_at, depth=2),
+            "may_reconcile": roles.may_command(request.user),
             "findings": findings,
             "standing": standing,
             "decided": _decided(case),
@@ -211,6 +216,7 @@ class CasePage:
             "why_not": why_not(request.user, case, standing),
             "events": timeline_of(case),
             "neighbours": {"previous": previous, "next": following},
+            "preserved_filters": self.get_preserved_filters(request),
             "links": trade_links(case.pk),
             **_shown(evidence),
             **context,

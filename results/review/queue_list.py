@@ -8,13 +8,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.timesince import timesince
 
-from paperdesk.admin_format import NOTHING, utc
+from paperdesk.admin_format import NOTHING, age, utc
+from paperdesk.mirror_admin import row_link
 from paperdesk.roles import may_decide
 from results.domain.breaks import REASONS
 from results.domain.review import SEVERITY_OF, CaseState, Severity
@@ -140,8 +141,16 @@ def opened(row: ReviewCase) -> str:
     aged = timezone.now() - row.opened_at >= datetime.timedelta(hours=AGED_HOURS[-1])
     tone = "when aged" if aged and row.state in UNDECIDED else "when"
     exactly = utc(row.opened_at)
-    words = f"{timesince(row.opened_at, depth=1)} ago"
+    words = f"{age(row.opened_at)} ago"
     return format_html('<time class="{}" datetime="{}" title="{}">{}</time>', tone, exactly, exactly, words)
+
+
+@admin.display(description="trade id")
+def trade_id(row: Any) -> str:
+    """The link to the case, which remembers what the list was filtered by: previous and next stay within it."""
+    kept = {"opts": row._meta, "preserved_filters": row.kept}
+    address = add_preserved_filters(kept, row_link("results_reviewcase", row.pk))
+    return format_html('<a class="row-id" href="{}" title="{}">{}</a>', address, row.pk, str(row.pk)[:8])
 
 
 @admin.display(description="instrument")
@@ -152,11 +161,11 @@ def instrument(row: ReviewCase) -> str:
 
 @admin.display(description="why it failed")
 def why(row: ReviewCase) -> str:
-    """The reason, the gravest break's kind and how many there are; another program's reconciliation has none."""
-    kind = row.kind.replace("_", " ").replace("pnl", "P&L") if row.kind else "said by another program"
-    return _two_lines(
-        row.rejection_reason or "No reason given", f"{kind}, {row.break_count} breaks" if row.break_count > 1 else kind
-    )
+    """The reason, which names the gravest break; then how many failed, or that another program says so."""
+    reason = row.rejection_reason or "No reason given"
+    if not row.kind:
+        return _two_lines(reason, "said by another program")
+    return _two_lines(reason, f"{row.break_count} failures") if row.break_count > 1 else reason
 
 
 @admin.display(description="state")
@@ -181,4 +190,4 @@ def _two_lines(first: str, second: str) -> str:
     return format_html('{}<br><span class="second">{}</span>', first, second)
 
 
-DISPLAYS = (severity, opened, instrument, why, state, assignee)
+DISPLAYS = (severity, opened, trade_id, instrument, why, state, assignee)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.contrib.auth.models import User
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from paperdesk.mirror import window_note
 from paperdesk.roles import APPROVE, PROPOSE
@@ -19,7 +19,7 @@ from results.domain.break_words import Size, sentence_of, size_of
 from results.domain.breaks import GRAVITY
 from results.domain.review import CaseState
 from results.models import TradeReconciliation, TradeReconciliationBreak, TradeResult
-from results.review.following import FAILED_IN, break_of
+from results.review.following import break_of
 from results.review_models import Outcome, Review, ReviewCase, TradeAdjustment
 from results.selectors import trade_breaks
 from trading import wiring
@@ -151,8 +151,10 @@ def people_of_review() -> list[str]:
     return sorted(found)
 
 
-def neighbours_of(case: ReviewCase) -> tuple[uuid.UUID | None, uuid.UUID | None]:
-    """The cases before and after this one in the queue of those that are to be decided on; None at its ends."""
+def neighbours_of(
+    case: ReviewCase, cases: QuerySet[ReviewCase], states: Sequence[CaseState]
+) -> tuple[uuid.UUID | None, uuid.UUID | None]:
+    """The cases before and after this one in the queue's order, of these cases and states; None at the ends."""
     same = Q(severity=case.severity, opened_at=case.opened_at)
     before = (
         same & Q(trade_id__lt=case.pk),
@@ -164,16 +166,17 @@ def neighbours_of(case: ReviewCase) -> tuple[uuid.UUID | None, uuid.UUID | None]
         Q(severity=case.severity, opened_at__gt=case.opened_at),
         Q(severity__lt=case.severity),
     )
-    return _nearest(before, ("severity", "-opened_at", "-trade_id")), _nearest(after, QUEUE)
+    backwards = ("severity", "-opened_at", "-trade_id")
+    return _nearest(cases, states, before, backwards), _nearest(cases, states, after, QUEUE)
 
 
-def _nearest(steps: Sequence[Q], order: tuple[str, str, str]) -> uuid.UUID | None:
+def _nearest(
+    cases: QuerySet[ReviewCase], states: Sequence[CaseState], steps: Sequence[Q], order: tuple[str, str, str]
+) -> uuid.UUID | None:
     """The first case beyond; each condition and state is a range of one index, so that none reads more than a row."""
     for step in steps:
         found = [
-            row
-            for state in FAILED_IN
-            if (row := ReviewCase.objects.filter(step, state=state).order_by(*order).first()) is not None
+            row for state in states if (row := cases.filter(step, state=state).order_by(*order).first()) is not None
         ]
         if found:
             wanted = ReviewCase.objects.filter(pk__in=[row.pk for row in found]).order_by(*order)

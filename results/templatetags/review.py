@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
-from django.utils.timesince import timesince
 
+from paperdesk.admin_format import age
 from paperdesk.bounded_list import bounded
 from paperdesk.roles import may_decide, may_propose
 from results.domain.review import CaseState
@@ -28,7 +28,7 @@ def review_panel(context: Any) -> dict[str, Any]:
     shown: dict[str, Any] = {"counts": counts, "first": None}
     for first in Streams(cases).between(0, 1):
         shown |= {"first": first, "why": _within_a_sentence(first.rejection_reason or "no reason given")}
-        shown["open_for"] = timesince(first.opened_at, depth=1)
+        shown["open_for"] = age(first.opened_at)
     if may_decide(user):
         shown["waiting"] = bounded(Streams(waiting_for(user, cases), [CaseState.PROPOSED]).counted)
     if may_propose(user) or may_decide(user):

@@ -3,6 +3,7 @@
 import { clock } from "./format.js";
 
 const POINTS_MAX = 3600;
+const WHOLE_SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
 const GAP_SECONDS = 10; // no line is drawn over a time in which nothing was seen
 
 // Canvas needs plain colours: the style sheet gives them to the host element, resolved for the theme.
@@ -33,7 +34,7 @@ function optionsFor(host) {
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     scales: { y: { range: (_plot, low, high) => withRoom(low, high) } },
     axes: [
-      axis(colours, { size: 26, space: 90, values: (_plot, ticks) => ticks.map((tick) => clock(tick * 1000)) }),
+      axis(colours, { size: 26, space: 90, incrs: WHOLE_SECONDS, values: (_plot, ticks) => ticks.map((tick) => clock(tick * 1000)) }),
       axis(colours, { size: 74, values: (_plot, ticks, _axis, _space, step) => ticks.map(amount(step)) }),
     ],
     series: [{}, { stroke: colours.line, width: 1.5, points: { show: false } }],

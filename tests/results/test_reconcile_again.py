@@ -128,7 +128,7 @@ def test_chosen_trades_are_reconciled_again_from_their_list(
     wider("11")
     posted = {"action": "reconcile_again", "_selected_action": [chosen.id]}
     page = client_of(roles.STAFF).post(LIST, posted, follow=True)
-    assert "1 trades are reconciled again, by the tolerances of now." in words_of(page)
+    assert "1 trade is reconciled again, by the tolerances of now." in words_of(page)
     tasks.reconcile()
     desk.settle()
     states = dict(ReviewCase.objects.values_list("trade_id", "state"))

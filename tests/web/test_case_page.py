@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import uuid
 from collections.abc import Callable
@@ -148,6 +149,47 @@ def test_it_leads_to_its_neighbours_in_the_queue(case: ReviewCase, client_of: Cl
         text = client_of(ANALYST).get(f"/admin/results/reviewcase/{trade}/change/").content.decode()
         neighbours = {"previous": order[place - 1 : place], "next": order[place + 1 : place + 2]}
         assert links.findall(text) == [(name, str(key)) for name, keys in neighbours.items() for key in keys]
+
+
+def test_its_neighbours_are_those_of_the_list_from_which_it_was_opened(case: ReviewCase, client_of: ClientOf) -> None:
+    before, other, after, decided = (uuid.uuid4() for _ in range(4))
+    for hour, trade in enumerate((before, other, after, decided), 8):
+        failed(trade)
+        ReviewCase.objects.filter(pk=trade).update(opened_at=NOON.replace(hour=hour), exchange="okx", severity=2)
+    ReviewCase.objects.filter(pk=other).update(exchange="bybit")
+    ReviewCase.objects.filter(pk=decided).update(state="resolved", opened_at=NOON.replace(hour=9))
+    client = client_of(ANALYST)
+    row(TradeResult, exchange="okx").save()  # whence the filter knows the venue
+    listed = client.get("/admin/results/reviewcase/?exchange=okx").content.decode()
+    opened = re.findall(r'class="row-id" href="([^"]+)"', listed)
+    assert [str(before) in opened[0], str(after) in opened[1], len(opened)] == [True, True, 2]
+    links = re.compile(r'data-key="(\w+)" href="([^"]+)"')
+    assert links.findall(client.get(html.unescape(opened[0])).content.decode()) == [("next", opened[1])]
+    text = client.get(html.unescape(opened[1])).content.decode()
+    assert links.findall(text) == [("previous", opened[0])]
+    assert '<a href="/admin/results/reviewcase/?exchange=okx">Review cases</a>' in text
+    of_decided = f"/admin/results/reviewcase/{decided}/change/?_changelist_filters=show%3Dresolved"
+    assert links.findall(client.get(of_decided).content.decode()) == []
+    nonsense = client.get(f"{PLACE}?_changelist_filters=nonsense%3D1").content.decode()
+    assert [name for name, _ in links.findall(nonsense)] == ["previous", "next"]
+
+
+@pytest.mark.parametrize(("role", "may"), [(ANALYST, False), (STAFF, True), (APPROVER, False), (ADMINISTRATOR, True)])
+def test_who_may_have_trades_reconciled_again_finds_it_on_the_case(
+    role: str, may: bool, case: ReviewCase, client_of: ClientOf
+) -> None:
+    client = client_of(role)
+    assert ("Reconcile this trade again" in page(client)) is may
+    asked = {"action": "reconcile_again", "_selected_action": str(TRADE)}
+    answer = client.post("/admin/results/tradereconciliation/", asked, follow=True).content.decode()
+    assert ("1 trade is reconciled again" in answer) is may
+
+
+def test_an_entry_of_the_history_leads_to_the_audit_trail(case: ReviewCase, client_of: ClientOf) -> None:
+    client = client_of(ANALYST)
+    address = re.search(r'<a class="unit" href="(/admin/results/auditentry/\d+/change/)"', page(client))
+    assert address is not None
+    assert client.get(address[1]).status_code == 200
 
 
 # Who has which button -----------------------------------------------------------------------------------------------

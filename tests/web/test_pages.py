@@ -45,6 +45,14 @@ def test_pages_ask_for_a_login_and_come_back_to_the_page(client_of: ClientOf, ad
     assert answer["Location"] == f"/login/?next={address}"
 
 
+def test_whoever_sees_cases_finds_the_queue_from_the_desk(client_of: ClientOf) -> None:
+    link = '<a href="/admin/results/reviewcase/">Review</a>'
+    assert link in client_of("analyst").get("/").content.decode()
+    newcomer = client_of(ANONYMOUS)
+    newcomer.force_login(User.objects.create_user("newcomer", is_staff=True))
+    assert link not in newcomer.get("/").content.decode()
+
+
 def test_every_documented_metric_stands_on_the_desk_with_an_explanation(client_of: ClientOf) -> None:
     page = client_of("analyst").get("/").content.decode()
     for part, document in (("metrics", MetricsDocument), ("daily", DailyDocument)):

@@ -59,9 +59,19 @@ def test_a_row_says_in_words_what_is_wrong_since_when_and_who_proposed_what(
     cells = re.findall(r'<td class="(?:field-|action)[^>]*>(.*?)</td>', page)
     words = [" ".join(re.sub(r"<[^>]+>", " ", html.unescape(cell)).split()) for cell in cells]
     assert words[:2] + words[3:] == [
-        "high", "3 days ago", "BTCUSDT whole trade", "P&L does not add up P&L residual, 3 breaks",
+        "high", "3 days ago", "BTCUSDT whole trade", "P&L does not add up 3 failures",
         "proposed staff proposes to accept: market moved", "staff", "strategy",
     ]  # fmt: skip
+
+
+def test_a_reason_is_said_once_and_an_age_is_never_zero(client_of: ClientOf) -> None:
+    case(hours=0)
+    case(hours=1, kind=None, rejection_reason=None)
+    page = client_of(ANALYST).get(PLACE).content.decode()
+    words = " ".join(re.sub(r"<[^>]+>", " ", html.unescape(page)).split())
+    assert "less than a minute ago" in words
+    assert "Slippage too high open" in words
+    assert "No reason given said by another program open" in words
 
 
 def test_filters_narrow_by_turn_age_and_place(client_of: ClientOf, user_of: UserOf) -> None:

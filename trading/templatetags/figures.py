@@ -97,7 +97,7 @@ def digits(value: Decimal | None) -> str:
 
 @register.filter
 def about(value: Decimal | None) -> str:
-    """A number with one decimal, or with the first digits that it has; every digit on hover."""
+    """A number with one decimal, a small one with two digits; every digit on hover."""
     if value is None:
         return NONE
     shown = Decimal(short(value))

@@ -68,6 +68,16 @@ def test_the_size_is_in_the_unit_of_the_tolerance() -> None:
     assert (nothing_allowed.unit, nothing_allowed.times) == ("base asset", None)
 
 
-@pytest.mark.parametrize(("value", "text"), [("0", "0"), ("0.04", "0.04"), ("12.3456", "12.3"), ("-0.0002", "-0.0002")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0", "0"),
+        ("0.04", "0.04"),
+        ("12.3456", "12.3"),
+        ("-0.0002", "-0.0002"),
+        ("0.008", "0.008"),
+        ("0.0837", "0.084"),
+    ],
+)
 def test_a_short_number_never_looks_like_none(value: str, text: str) -> None:
     assert short(Decimal(value)) == text
