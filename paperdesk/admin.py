@@ -14,8 +14,12 @@ from django.contrib.auth.models import Group, User
 from django.db.models import Model
 from django.http import HttpRequest
 
+from paperdesk.admin_format import NOTHING, utc
+
 admin.site.site_url = None  # the way to the live desk stands in the head of every page
 admin.site.index_title = "Administration"
+SECONDS = len("2026-11-21 16:00:00")
+
 for registered in (User, Group):
     admin.site.unregister(registered)
 
@@ -26,7 +30,7 @@ ONLY_SUPERUSERS = ("is_superuser", "user_permissions")
 class DeskUserAdmin(UserAdmin):
     """Django's user pages without the ways to rise above one's own rights."""
 
-    list_display = ("username", "first_name", "last_name", "roles", "is_active", "is_staff", "last_login")
+    list_display = ("username", "first_name", "last_name", "roles", "is_active", "is_staff", "logged_in")
     list_filter = ("groups", "is_active")
 
     @admin.display(description="roles")
@@ -34,6 +38,11 @@ class DeskUserAdmin(UserAdmin):
         """The user's groups."""
         named = [group.name for group in user.groups.all()]
         return ", ".join(["superuser", *named] if user.is_superuser else named)
+
+    @admin.display(description="last login (UTC)", ordering="last_login")
+    def logged_in(self, user: User) -> str:
+        """When the user came in last."""
+        return NOTHING if user.last_login is None else utc(user.last_login)[:SECONDS]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Users with their groups, in two queries."""

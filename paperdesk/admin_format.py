@@ -62,6 +62,8 @@ def shown(field: models.Field[Any, Any], value: Any, brief: bool) -> Any:
         return str(value).replace("_", " ")
     if isinstance(field, ExactDecimalField):
         return _number(field, value, brief)
+    if brief and isinstance(value, int) and not isinstance(value, bool):
+        return format_html('<span class="number">{}</span>', value)
     if isinstance(field, models.DateTimeField):
         exactly = utc(value)
         short = exactly[:-MILLISECONDS_CUT] if brief else exactly

@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db import models
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 
@@ -159,6 +159,12 @@ class MirrorAdmin(ListExport):
     def context_of(self, row: Any) -> dict[str, Any]:
         """What the template of the row's page is given besides."""
         return {}
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """To the row's page: nobody edits these rows, so Django keeps no history of them."""
+        return HttpResponseRedirect(row_link(f"{self.opts.app_label}_{self.opts.model_name}", object_id))
 
     def change_view(
         self,

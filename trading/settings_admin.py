@@ -149,7 +149,8 @@ class VenueAdmin(SettingsAdmin):
 
     list_display = (
         "name", "standing", number_of("maker_fee_rate", "maker fee (ratio)"),
-        number_of("taker_fee_rate", "taker fee (ratio)"), "order_latency_us", "response_latency_us",
+        number_of("taker_fee_rate", "taker fee (ratio)"), number_of("order_latency_us", "order latency (µs)"),
+        number_of("response_latency_us", "response latency (µs)"),
         number_of("fill_threshold_fraction", "fill threshold (ratio)"), "changed",
     )  # fmt: skip
     groups = (

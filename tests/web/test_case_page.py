@@ -171,7 +171,7 @@ def test_its_neighbours_are_those_of_the_list_from_which_it_was_opened(case: Rev
     of_decided = f"/admin/results/reviewcase/{decided}/change/?_changelist_filters=show%3Dresolved"
     assert links.findall(client.get(of_decided).content.decode()) == []
     nonsense = client.get(f"{PLACE}?_changelist_filters=nonsense%3D1").content.decode()
-    assert [name for name, _ in links.findall(nonsense)] == ["previous", "next"]
+    assert [name for name, _ in links.findall(nonsense)] == ["previous"]  # the latest of those that are undecided
 
 
 @pytest.mark.parametrize(("role", "may"), [(ANALYST, False), (STAFF, True), (APPROVER, False), (ADMINISTRATOR, True)])
@@ -183,6 +183,14 @@ def test_who_may_have_trades_reconciled_again_finds_it_on_the_case(
     asked = {"action": "reconcile_again", "_selected_action": str(TRADE)}
     answer = client.post("/admin/results/tradereconciliation/", asked, follow=True).content.decode()
     assert ("1 trade is reconciled again" in answer) is may
+
+
+def test_the_address_of_its_history_leads_to_the_history_on_its_page(case: ReviewCase, client_of: ClientOf) -> None:
+    client = client_of(ANALYST)
+    assert client.get(PLACE.replace("change", "history"))["Location"] == f"{PLACE}#history-title"
+    assert 'id="history-title"' in page(client)
+    trade = f"/admin/trading/papertrade/{TRADE}/"
+    assert client.get(f"{trade}history/")["Location"] == f"{trade}change/"
 
 
 def test_an_entry_of_the_history_leads_to_the_audit_trail(case: ReviewCase, client_of: ClientOf) -> None:
@@ -348,7 +356,7 @@ def test_a_comment_is_shown_as_text(case: ReviewCase, client_of: ClientOf) -> No
 def told(text: str) -> list[str]:
     """The lines of the history, the newest first, without times and numbers."""
     found = re.findall(r"<li><p>(.*?)</p>", text, re.S)
-    return [re.sub(r"<time.*?</time>|<span.*?</span>|<[^>]+>", "", line).strip() for line in found]
+    return [re.sub(r"<time.*?</time>|<a .*?</a>|<[^>]+>", "", line).strip() for line in found]
 
 
 def test_the_history_tells_each_deed_once(case: ReviewCase, maker: User, client_of: ClientOf) -> None:
