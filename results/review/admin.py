@@ -154,7 +154,9 @@ class ReviewCaseAdmin(CasePage, MirrorAdmin):
             wanted = {trade: seen.get(trade) for trade in trades}
             answers = cases_approve(wanted, form.cleaned_data["comment"], request.user, now_us())
             refused = sum(1 for each in answers if each.refusal)
-            context |= {"answers": answers, "refused": refused, "approved": len(answers) - refused}
+            named = {each.case.pk: each.case for each in cases}
+            told = [(each, named.get(each.trade_id)) for each in answers]
+            context |= {"answers": told, "refused": refused, "approved": len(answers) - refused}
         return TemplateResponse(request, "admin/review_approve.html", context)
 
     @admin.action(description="Assign the chosen cases to me", permissions=["work"])

@@ -61,6 +61,11 @@ def test_approving_begins_with_a_page_of_the_proposals_and_decides_nothing(
     assert set(states().values()) == {"open", "proposed"}
 
 
+def short(found: ReviewCase) -> str:
+    """A case as the report names it."""
+    return f"{str(found.pk)[:8]} BTCUSDT, binance"
+
+
 def test_each_chosen_proposal_is_approved_or_refused_by_itself(client_of: ClientOf, user_of: UserOf) -> None:
     staff, approver = user_of(STAFF), user_of(APPROVER)
     good, last = proposed(staff), proposed(staff, HIGH)
@@ -73,12 +78,12 @@ def test_each_chosen_proposal_is_approved_or_refused_by_itself(client_of: Client
     words = words_of(answer)
     assert "2 approved, 5 refused." in words
     for sentence in (
-        f"{own.pk} refused approver proposed it, so another person decides (four eyes)",
-        f"{stale.pk} refused its figures are at version 2, the proposal of staff is about version 1",
-        f"{expired.pk} refused the proposal of staff expired at",
-        f"{bare.pk} refused it had no proposal when you looked",
-        f"{good.pk} approved",
-        f"{last.pk} approved",
+        f"{short(own)} refused approver proposed it, so another person decides (four eyes)",
+        f"{short(stale)} refused its figures are at version 2, the proposal of staff is about version 1",
+        f"{short(expired)} refused the proposal of staff expired at",
+        f"{short(bare)} refused it had no proposal when you looked",
+        f"{short(good)} approved",
+        f"{short(last)} approved",
     ):
         assert sentence in words
     now = states()
