@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db import connection
 from django.http import HttpRequest
 from django.test import Client
@@ -21,6 +22,7 @@ from paperdesk.mirror_admin import MirrorAdmin
 from paperdesk.roles import ANALYST
 from results.domain.outcomes import result_id_of
 from results.models import ResultMetrics, TradeReconciliation, TradeReconciliationBreak, TradeResult
+from results.review_models import ReconciliationTolerance, Review
 from tests.web.conftest import SUPERUSER
 from tests.web.rows import NOON, row
 from trading.models import (
@@ -31,6 +33,7 @@ from trading.models import (
     PaperTrade,
     PortfolioSnapshot,
     ShadowFill,
+    Venue,
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -257,3 +260,36 @@ def test_known_values_are_found_in_steps_and_stop_at_the_limit() -> None:
     assert known_values(PaperTrade, "portfolio", limit=3) == names[:3]
     PaperTrade.objects.bulk_create([row(PaperTrade, exit_reason=None), row(PaperTrade, exit_reason="manual")])
     assert known_values(PaperTrade, "exit_reason") == ["manual", "profit_target"]
+
+
+def test_lists_say_codes_in_words_and_align_counts(analyst: Client) -> None:
+    row(PaperTrade, exit_reason="loss_limit").save()
+    row(TradeReconciliationBreak).save()
+    row(TradeReconciliation, break_count=3).save()
+    row(Review, resolution="accept", reason="known_venue_delay", outcome="").save()
+    trades, breaks, reconciliations, proposals = (
+        analyst.get(address_of(model)).content.decode()
+        for model in (PaperTrade, TradeReconciliationBreak, TradeReconciliation, Review)
+    )
+    assert '<td class="field-exit_reason">loss limit</td>' in trades
+    assert '<td class="field-kind">adverse slippage</td>' in breaks
+    assert '<td class="field-break_count"><span class="number">3</span></td>' in reconciliations
+    assert '<td class="field-reason">known venue delay</td>' in proposals
+    assert '<td class="field-outcome">undecided</td>' in proposals
+
+
+def test_a_proposal_leads_to_its_case(analyst: Client) -> None:
+    made = row(Review, resolution="accept", reason="thin_book", outcome="")
+    made.save()
+    page = analyst.get(address_of(Review, made.pk)).content.decode()
+    assert f'<a href="/admin/results/reviewcase/{made.trade_id}/change/">Case</a>' in page
+
+
+def test_lists_of_settings_and_users_are_named_by_what_they_list(client_of: Callable[[str], Client]) -> None:
+    client = client_of(SUPERUSER)
+    for model, title in ((ReconciliationTolerance, "Reconciliation tolerances"), (Venue, "Venues")):
+        assert f"<h1>{title}</h1>" in client.get(address_of(model)).content.decode()
+    User.objects.update(last_login=NOON)
+    users = client.get(address_of(User)).content.decode()
+    assert "Last login (UTC)" in users
+    assert "2026-01-31 12:00:00<" in users
