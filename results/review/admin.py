@@ -12,13 +12,13 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from paperdesk.admin_filters import found_filter, period_filter
 from paperdesk.bounded_list import BoundedChangeList
-from paperdesk.mirror_admin import ROWS_A_PAGE, MirrorAdmin, row_link
+from paperdesk.mirror_admin import ROWS_A_PAGE, MirrorAdmin
 from paperdesk.roles import may_decide, may_propose
 from results.domain.review import CaseState
 from results.domain.units import us_of_datetime
@@ -111,12 +111,6 @@ class ReviewCaseAdmin(CasePage, MirrorAdmin):
         """Pages of the states and severities that are shown."""
         states = STATES_SHOWN.get(shown_in(request), ())
         return QueuePaginator(queryset, per_page, Streams(queryset, states, severities_in(request)))
-
-    def history_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """To the history on the case's page."""
-        return HttpResponseRedirect(f"{row_link('results_reviewcase', object_id)}#history-title")
 
     def queue_of(self, request: HttpRequest) -> tuple[QuerySet[ReviewCase], Sequence[CaseState]]:
         """The cases of the list from which a case's page was opened, and their states; the undecided ones otherwise."""

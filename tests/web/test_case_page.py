@@ -185,14 +185,6 @@ def test_who_may_have_trades_reconciled_again_finds_it_on_the_case(
     assert ("1 trade is reconciled again" in answer) is may
 
 
-def test_the_address_of_its_history_leads_to_the_history_on_its_page(case: ReviewCase, client_of: ClientOf) -> None:
-    client = client_of(ANALYST)
-    assert client.get(PLACE.replace("change", "history"))["Location"] == f"{PLACE}#history-title"
-    assert 'id="history-title"' in page(client)
-    trade = f"/admin/trading/papertrade/{TRADE}/"
-    assert client.get(f"{trade}history/")["Location"] == f"{trade}change/"
-
-
 def test_an_entry_of_the_history_leads_to_the_audit_trail(case: ReviewCase, client_of: ClientOf) -> None:
     client = client_of(ANALYST)
     address = re.search(r'<a class="unit" href="(/admin/results/auditentry/\d+/change/)"', page(client))
@@ -309,6 +301,8 @@ def test_a_returned_proposal_tells_its_maker_why(case: ReviewCase, client_of: Cl
 def test_its_history_is_on_the_page_itself(case: ReviewCase, client_of: ClientOf) -> None:
     answer = client_of(ANALYST).get(PLACE.replace("change", "history"))
     assert (answer.status_code, answer["Location"]) == (302, f"{PLACE}#history-title")
+    trade = f"/admin/trading/papertrade/{TRADE}/"
+    assert client_of(ANALYST).get(f"{trade}history/")["Location"] == f"{trade}change/"
 
 
 def test_a_maker_withdraws(case: ReviewCase, client_of: ClientOf) -> None:
