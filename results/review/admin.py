@@ -115,7 +115,7 @@ class ReviewCaseAdmin(CasePage, MirrorAdmin):
     def queue_of(self, request: HttpRequest) -> tuple[QuerySet[ReviewCase], Sequence[CaseState]]:
         """The cases of the list from which a case's page was opened, and their states; the undecided ones otherwise."""
         asked = copy(request)
-        asked.GET = QueryDict(request.GET.get("_changelist_filters", ""))  # type: ignore[assignment]
+        asked.GET = QueryDict(request.GET.get("_changelist_filters", ""))
         try:
             cases = self.get_changelist_instance(asked).queryset
         except IncorrectLookupParameters:
