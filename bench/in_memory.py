@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from trading.domain.portfolio import DayTally, PortfolioState
+from trading.domain.shadow import ShadowFill
 from trading.domain.shards import Shard
 from trading.domain.trades import Trade
 from trading.stores.command_store import Command
@@ -46,7 +47,9 @@ class PortfolioInMemory:
                 self._trades.pop(trade.id, None)
         return []
 
-    def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
+    def checkpoint(
+        self, trades: Iterable[Trade], progress: Mapping[str, Any], shadows: Sequence[ShadowFill] = ()
+    ) -> None:
         """Takes in queue progress."""
         self._trades.update({trade.id: trade for trade in trades})
         self._oldest_first = None

@@ -23,16 +23,18 @@ def write_checkpoint(portfolio: Portfolio, markets: Mapping[str, Market], now_us
     """
     moved = [working for working in portfolio.working.values() if working.moved]
     portfolio.write_finished(now_us)
-    if portfolio.halted or not moved and not any(witness.moved for witness in portfolio.witnesses.values()):
+    has_moved = bool(moved or portfolio.cut_off) or any(witness.moved for witness in portfolio.witnesses.values())
+    if portfolio.halted or not has_moved:
         return False
     trades = [trade for trade in map(portfolio.current, {working.trade_id: None for working in moved}) if trade]
     prints = {market.instrument.id: [market.last_print_id, market.last_print_us] for market in markets.values()}
     progress = {"at_us": now_us, "last_prints": prints, "witnesses": checkpointed(portfolio)}
     try:
-        portfolio.store.checkpoint(trades, progress)
+        portfolio.store.checkpoint(trades, progress, tuple(portfolio.cut_off))
     except (StateMoved, StepConflict, StepRefused) as error:
         portfolio.halt(str(error))
         return False
+    portfolio.cut_off = []
     portfolio.trades.update({trade.id: trade for trade in trades})
     for working in moved:
         working.moved = False

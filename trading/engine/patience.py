@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
 from trading.domain.portfolio import PortfolioState
+from trading.domain.shadow import ShadowFill
 from trading.domain.trades import Trade
 from trading.stores.connection import answering
 from trading.stores.errors import LeaseHeld, LeaseLost, RedisAway
@@ -135,10 +136,12 @@ class PatientStore:
         """The state as it is now."""
         return self._patience.until_answered(self._store.refresh)
 
-    def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
-        """Writes queue progress."""
+    def checkpoint(
+        self, trades: Iterable[Trade], progress: Mapping[str, Any], shadows: Sequence[ShadowFill] = ()
+    ) -> None:
+        """Writes queue progress, and shadows that the checkpoint before it had."""
         written = tuple(trades)
-        self._patience.until_answered(lambda: self._store.checkpoint(written, progress))
+        self._patience.until_answered(lambda: self._store.checkpoint(written, progress, shadows))
 
     def held_for(self) -> str | None:
         """Why it may open no trades."""

@@ -31,7 +31,7 @@ from trading.engine.sharing import ATTEMPTS_MAX, Share
 from trading.engine.witnesses import forget
 from trading.engine.working import Working
 from trading.stores.errors import PortfolioMoved, StateMoved, StepConflict, StepRefused
-from trading.stores.transition import Transition, TransitionStore
+from trading.stores.transition import Transition, TransitionStore, operation_of
 
 ENGINE = "engine"
 NOT_LOADED = "not loaded yet"
@@ -70,6 +70,7 @@ class Portfolio:
         self.blocked_until_us: dict[PairKey, int] = {}
         self.witnesses: dict[str, Witness] = {}  # by order, while they watch
         self.left_behind: dict[str, Witness] = {}  # of an earlier run, by order
+        self.cut_off: list[ShadowFill] = []  # of an earlier run, to be written with the next checkpoint
         self.finished: list[ShadowFill] = []  # to be written by the next step
         self.halted: str | None = NOT_LOADED
         self.entries_stopped: str | None = None  # a person or a broken invariant wants no new trades
@@ -234,8 +235,7 @@ class Portfolio:
         """Writes the shadows that no step has carried so far. Raises LeaseLost and RedisAway."""
         if self.finished and not self.halted:
             shadows = tuple(self.finished)
-            last = shadows[-1]
-            operation_id = f"{self.prefix}:shadows:{last.order_id}:{last.watched_until_us}"
+            operation_id = operation_of(self.prefix, shadows)
             try:
                 self.store.commit(Transition(operation_id=operation_id, at_us=at_us, shadows=shadows))
             except (StateMoved, StepConflict, StepRefused) as error:

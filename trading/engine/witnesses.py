@@ -127,13 +127,15 @@ def end_all(portfolio: Portfolio, at_us: int) -> None:
 
 def forget(portfolio: Portfolio, checkpoints: Mapping[str, Mapping[str, Any]]) -> None:
     """Begins anew with what the checkpoints say: an order that rests again goes on with its witness, and what the
-    shadows had come to by then is written, because nobody has seen the prints since."""
+    shadows had come to by then is written, because nobody has seen the prints since; in one step with a checkpoint that
+    has them no more, so that it is written once, however often the portfolio begins anew."""
     for witness in portfolio.witnesses.values():
         portfolio.markets[f"{witness.exchange}:{witness.symbol}"].watched.remove(witness)
     portfolio.witnesses = {}
     kept = kept_witnesses(checkpoints, portfolio.share.shard, portfolio.markets)
     portfolio.left_behind = {order_id: witness for order_id, (witness, _) in kept.items()}
-    portfolio.finished = [witness.shadow_fill(at_us) for witness, at_us in kept.values()]
+    portfolio.cut_off = [witness.shadow_fill(at_us) for witness, at_us in kept.values()]
+    portfolio.finished = []
 
 
 def kept_witnesses(

@@ -7,7 +7,7 @@ writer is noticed and never overwritten (ruling 17). Fields that other programs 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from redis.exceptions import ResponseError
 
 from trading.domain.metrics import portfolio_metrics
 from trading.domain.portfolio import PortfolioState
+from trading.domain.shadow import ShadowFill
 from trading.domain.shards import WHOLE, Shard
 from trading.domain.trades import Trade
 from trading.domain.units import text_of
@@ -32,7 +33,7 @@ from trading.stores.merge import adopt_annotations, decoded_state, present, was_
 from trading.stores.outbox import Outbox
 from trading.stores.rows import PAPER_TRADE
 from trading.stores.step import Step, StepRunner
-from trading.stores.transition import Transition
+from trading.stores.transition import Transition, operation_of
 from trading.stores.transition_step import TransitionStep
 
 MERGES_MAX = 8  # other programs annotate a record now and then; one that always does is a fault to be seen
@@ -127,16 +128,22 @@ class PortfolioStore:
         self._lifts[trade.id] = version - trade.version
         return msgspec.structs.replace(trade, version=version)
 
-    def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
-        """Writes open trades whose queue progress moved, and `progress` (JSON), in one step without outbox entries.
+    def checkpoint(
+        self, trades: Iterable[Trade], progress: Mapping[str, Any], shadows: Sequence[ShadowFill] = ()
+    ) -> None:
+        """Writes open trades whose queue progress moved, and `progress` (JSON), in one step without outbox entries but
+        for `shadows`: those of the checkpoint that this one takes the place of.
 
         Raises like `commit`.
         """
-        moved = tuple(trades)
-        operation_id = f"checkpoint:{self.keys.prefix}:{uuid.uuid4()}"
+        moved, around = tuple(trades), Surroundings(None, {})
+        prefix = self.keys.prefix
+        operation_id = operation_of(prefix, shadows) if shadows else f"checkpoint:{prefix}:{uuid.uuid4()}"
+        cut_off = Transition(operation_id=operation_id, at_us=0, shadows=tuple(shadows))
 
         def build() -> tuple[Step, Held, Transition]:
-            step = Step(operation_id)
+            step = TransitionStep(self.keys, self._outbox, self._held, around, self._floors).of(cut_off)
+            step = self._floors.guard(step) if shadows else step
             after = Held(self._held.state_raw, self._held.state, dict(self._held.trades))
             for trade in moved:
                 held = self._held.trades[trade.id]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -31,6 +31,11 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     shadows: tuple[ShadowFill, ...] = ()
 
 
+def operation_of(prefix: str, shadows: Sequence[ShadowFill]) -> str:
+    """The operation id of a step that writes these shadows, at least one, and no trade."""
+    return f"{prefix}:shadows:{shadows[-1].order_id}:{shadows[-1].watched_until_us}"
+
+
 class TransitionStore(Protocol):
     """Where a portfolio is kept; see `trading.stores.portfolio_store`."""
 
@@ -46,8 +51,10 @@ class TransitionStore(Protocol):
     def refresh(self) -> PortfolioState:
         """The state as it is now, from which the next transition comes."""
 
-    def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
-        """Writes queue progress."""
+    def checkpoint(
+        self, trades: Iterable[Trade], progress: Mapping[str, Any], shadows: Sequence[ShadowFill] = ()
+    ) -> None:
+        """Writes queue progress, and shadows that the checkpoint before it had."""
 
     def held_for(self) -> str | None:
         """Why the portfolio may open no trades, as others found; None: it may."""

@@ -6,7 +6,7 @@ lost and the engine sends the same transition again; another program has moved a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from redis import Redis
 from tests.trading.engine.scene import MemoryStore
 from tests.trading.stores import made
 from trading.domain.portfolio import PortfolioState
+from trading.domain.shadow import ShadowFill
 from trading.domain.shards import WHOLE, Shard
 from trading.domain.trades import Trade
 from trading.stores import keys
@@ -98,13 +99,15 @@ class FaultyStore:
             raise EngineKilled
         return written
 
-    def checkpoint(self, trades: Iterable[Trade], progress: Mapping[str, Any]) -> None:
+    def checkpoint(
+        self, trades: Iterable[Trade], progress: Mapping[str, Any], shadows: Sequence[ShadowFill] = ()
+    ) -> None:
         """Writes queue progress; the same faults, as far as they make sense."""
         kind = self.fault.strikes()
         if kind == "killed before":
             raise EngineKilled
         moved = tuple(trades)
-        self.inner.checkpoint(moved, progress)
+        self.inner.checkpoint(moved, progress, shadows)
         self.checkpointed += moved
         if kind == "killed after":
             raise EngineKilled

@@ -131,10 +131,27 @@ def test_a_restart_writes_what_the_shadows_had_come_to_at_the_checkpoint() -> No
     after.top(4000, BETA, "50000.0", "50010.0")
     after.print_(4005, ALPHA, "49980.0", "9", "sell")
     after.time(4100)
+    after.engine.checkpoint()
     found = shadows(after)
     assert (found["long"].filled_us, found["long"].volume) == ((None,) * 4, D("1.5"))
     assert found["short"].filled_us == (us(2130), us(2130), None, None)  # 5.5 of 10
     assert {each.watched_until_us for each in found.values()} == {us(2130)}
+
+
+def test_what_a_restart_cut_off_is_written_once_however_often_the_desk_restarts() -> None:
+    scene = Scene()
+    scene.open_trade()
+    scene.print_(2120, ALPHA, "49990.0", "1.5", "sell")
+    scene.engine.checkpoint()
+    for at_ms in (4000, 5000):  # the first one ends before its first checkpoint
+        after = Scene(scene.desk, scene.stores, at_ms)
+        assert len(after.portfolio.cut_off) == 2
+        assert shadows(after) == {}
+    after.engine.checkpoint()
+    assert len(shadows(after)) == 2
+    assert after.portfolio.cut_off == []
+    again = Scene(scene.desk, scene.stores, 6000)
+    assert again.portfolio.cut_off == []
 
 
 def test_an_order_that_rests_again_after_a_restart_goes_on_with_its_evidence() -> None:
@@ -155,7 +172,7 @@ def test_witnesses_of_another_version_do_not_stop_the_portfolio() -> None:
     scene.engine.checkpoint()
     scene.store.checkpoints[-1][1]["witnesses"][0]["price"] = {"not": "a price"}
     after = Scene(scene.desk, scene.stores, 4000)
-    assert (after.portfolio.halted, after.portfolio.left_behind, after.portfolio.finished) == (None, {}, [])
+    assert (after.portfolio.halted, after.portfolio.left_behind, after.portfolio.cut_off) == (None, {}, [])
 
 
 def test_a_portfolio_watches_a_bounded_number_of_orders(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,7 +179,7 @@ def test_when_the_desk_is_divided_otherwise_trades_and_what_was_watched_go_over(
         (own,) = part.portfolio.trades.values()
         assert own.symbol == part.symbol
         assert own.long_order.queue is not None and own.long_order.queue.cumulative_volume == D("0.5")
-        told = {shadow.order_id: shadow.watched_until_us for shadow in part.portfolio.finished}
+        told = {shadow.order_id: shadow.watched_until_us for shadow in part.portfolio.cut_off}
         assert told == dict.fromkeys((order.id for order in own.all_orders), us(150))
         shadows |= told.keys()
         part.engine.on_time(us(2_000))
@@ -190,7 +190,7 @@ def test_when_the_desk_is_divided_otherwise_trades_and_what_was_watched_go_over(
     assert shadows == orders
     again = Running(redis_client, WHOLE, at_ms=6_000, ran_ms=0)
     assert {trade.symbol for trade in again.portfolio.trades.values()} == {"BTCUSDT", "ETHUSDT"}
-    shadows = {shadow.order_id for shadow in again.portfolio.finished if shadow.watched_until_us == us(4_200)}
+    shadows = {shadow.order_id for shadow in again.portfolio.cut_off if shadow.watched_until_us == us(4_200)}
     assert shadows == {order.id for trade in again.portfolio.trades.values() for order in trade.all_orders}
     back = Running(redis_client, SHARDS[0], at_ms=6_000, ran_ms=0)
-    assert {shadow.watched_until_us for shadow in back.portfolio.finished} == {us(4_200)}, "that of 0/1 is older"
+    assert {shadow.watched_until_us for shadow in back.portfolio.cut_off} == {us(4_200)}, "that of 0/1 is older"

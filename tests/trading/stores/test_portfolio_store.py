@@ -189,18 +189,33 @@ def test_the_witnesses_of_a_checkpoint_are_read_back_exactly(store: PortfolioSto
     assert witnesses_of(after.last_checkpoints()["0/1"]) == [witness]
 
 
-def test_shadows_are_one_row_whose_version_is_how_long_they_were_watched(
-    store: PortfolioStore, redis_client: Any
-) -> None:
-    order, at_us = made.active_trade().long_order, made.NOON_US
-    shadow = ShadowFill(
+def watched(at_us: int) -> ShadowFill:
+    order = made.active_trade().long_order
+    return ShadowFill(
         made.TRADE_ID, order.id, "binance", "BTCUSDT", Leg.LONG, Role.ENTRY, Side.BUY, order.price, order.quantity,
         D(15), D("3.1"), at_us, 500, (at_us + 1, None, None, None), at_us + 9,
     )  # fmt: skip
-    store.commit(Transition(operation_id="s", at_us=1, shadows=(shadow,)))
+
+
+def test_shadows_are_one_row_whose_version_is_how_long_they_were_watched(
+    store: PortfolioStore, redis_client: Any
+) -> None:
+    at_us = made.NOON_US
+    store.commit(Transition(operation_id="s", at_us=1, shadows=(watched(at_us),)))
     [(table, row)] = rows_of(redis_client)
     assert (table, row["version"], row["watched_until"]) == ("shadow_fill", at_us + 9, at_us + 9)
     assert [row[f"filled_{name}_at"] for name in ("20", "50", "100", "through")] == [at_us + 1, None, None, None]
+
+
+def test_shadows_of_the_checkpoint_before_are_written_with_the_one_that_takes_its_place(
+    store: PortfolioStore, redis_client: Any
+) -> None:
+    redis_client.set(keys.VERSION_FLOORS, json.dumps({"shadow_fill": made.NOON_US + 5_000}))
+    for at_us in (1, 2):  # the reply to the first one was lost
+        store.checkpoint([], {"at_us": at_us}, [watched(made.NOON_US)])
+        assert store.last_checkpoints() == {"0/1": {"at_us": 1}}
+    [(table, row)] = rows_of(redis_client)
+    assert (table, row["version"], row["watched_until"]) == ("shadow_fill", made.NOON_US + 5_001, made.NOON_US + 9)
 
 
 def test_the_same_transition_again_changes_nothing(store: PortfolioStore, redis_client: Any) -> None:
