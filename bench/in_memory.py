@@ -26,7 +26,6 @@ class PortfolioInMemory:
         self._trades: dict[str, Trade] = {}
         self._oldest_first: tuple[Trade, ...] | None = None  # the very same tuple while no trade has changed
         self._equity: bytes | None = None
-        self._progress: dict[str, Any] | None = None
 
     def load(self) -> tuple[PortfolioState | None, dict[str, Trade]]:
         """State and open trades."""
@@ -48,12 +47,15 @@ class PortfolioInMemory:
         return []
 
     def checkpoint(
-        self, trades: Iterable[Trade], progress: Mapping[str, Any], shadows: Sequence[ShadowFill] = ()
+        self,
+        trades: Iterable[Trade],
+        progress: Mapping[str, Any],
+        witnesses: Mapping[str, Any],
+        shadows: Sequence[ShadowFill] = (),
     ) -> None:
         """Takes in queue progress."""
         self._trades.update({trade.id: trade for trade in trades})
         self._oldest_first = None
-        self._progress = dict(progress)
 
     def refresh(self) -> PortfolioState:
         """The state as it is."""
@@ -64,9 +66,9 @@ class PortfolioInMemory:
         """Nobody holds it."""
         return None
 
-    def last_checkpoints(self) -> dict[str, dict[str, Any]]:
-        """The progress written last, by shard."""
-        return {"0/1": self._progress} if self._progress else {}
+    def witnesses(self) -> dict[str, Any]:
+        """None is kept."""
+        return {}
 
     def read(self) -> Reading | None:
         """The portfolio as the monitor reads it."""

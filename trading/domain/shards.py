@@ -15,7 +15,6 @@ import msgspec
 from trading.domain.errors import ConfigurationError
 from trading.domain.instruments import Instrument
 from trading.domain.strategy import Desk
-from trading.domain.trades import Trade
 
 SHARDS_MAX = 16  # one Redis and one portfolio state are shared: more engines would wait for each other
 SHARD_PATTERN = re.compile(r"(\d{1,3})/(\d{1,3})", re.ASCII)
@@ -46,11 +45,11 @@ class Shard(msgspec.Struct, frozen=True):
         """Whether the instrument falls to this shard."""
         return self._is_hit_by(instrument.base_asset + instrument.quote_asset)
 
-    def has_trade(self, trade: Trade, desk: Desk) -> bool:
-        """Whether this shard sees the trade through. What the desk declares no longer goes by its symbol, which mostly
-        is made of the same assets: somebody must have it."""
-        instrument = desk.instrument(trade.long_order.instrument)
-        return self._is_hit_by(trade.symbol) if instrument is None else self.has(instrument)
+    def sees_through(self, instrument_id: str, symbol: str, desk: Desk) -> bool:
+        """Whether this shard goes on with orders of the instrument. What the desk declares no longer goes by its
+        symbol, which mostly is made of the same assets: somebody must have it."""
+        instrument = desk.instrument(instrument_id)
+        return self._is_hit_by(symbol) if instrument is None else self.has(instrument)
 
     def part_of(self, desk: Desk) -> Desk:
         """The venues and this shard's instruments, without strategies: what its feed delivers."""

@@ -18,7 +18,7 @@ from trading.domain.units import ZERO, plain
 
 
 class Witness(msgspec.Struct):
-    """One resting order's. `moved`: it has seen something since the last checkpoint."""
+    """One resting order's. `moved`: it has seen something since its last checkpoint, until which it has watched."""
 
     trade_id: str
     order_id: str
@@ -38,6 +38,7 @@ class Witness(msgspec.Struct):
     until_us: int
     is_resting: bool = True
     moved: bool = True
+    checkpoint_us: int = 0
     volume: Decimal = ZERO
     shadow_us: tuple[int | None, ...] = UNFILLED
     prints_count: int = 0

@@ -2,7 +2,7 @@
 orders, written together.
 
 Acceptance and queue progress become durable with a trade's next transition; the checkpoint carries them until then,
-without outbox entries.
+without outbox entries. Only what the shadows of an earlier run had come to goes into the stream with it, once.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ def write_checkpoint(portfolio: Portfolio, markets: Mapping[str, Market], now_us
     """
     moved = [working for working in portfolio.working.values() if working.moved]
     portfolio.write_finished(now_us)
-    has_moved = bool(moved or portfolio.cut_off) or any(witness.moved for witness in portfolio.witnesses.values())
-    if portfolio.halted or not has_moved:
+    if portfolio.halted:
+        return False
+    witnesses = checkpointed(portfolio, now_us)
+    if not (moved or witnesses or portfolio.cut_off):
         return False
     trades = [trade for trade in map(portfolio.current, {working.trade_id: None for working in moved}) if trade]
     prints = {market.instrument.id: [market.last_print_id, market.last_print_us] for market in markets.values()}
-    progress = {"at_us": now_us, "last_prints": prints, "witnesses": checkpointed(portfolio)}
+    progress = {"at_us": now_us, "last_prints": prints}
     try:
-        portfolio.store.checkpoint(trades, progress, tuple(portfolio.cut_off))
+        portfolio.store.checkpoint(trades, progress, witnesses, tuple(portfolio.cut_off))
     except (StateMoved, StepConflict, StepRefused) as error:
         portfolio.halt(str(error))
         return False

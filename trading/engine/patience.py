@@ -137,16 +137,20 @@ class PatientStore:
         return self._patience.until_answered(self._store.refresh)
 
     def checkpoint(
-        self, trades: Iterable[Trade], progress: Mapping[str, Any], shadows: Sequence[ShadowFill] = ()
+        self,
+        trades: Iterable[Trade],
+        progress: Mapping[str, Any],
+        witnesses: Mapping[str, Any],
+        shadows: Sequence[ShadowFill] = (),
     ) -> None:
-        """Writes queue progress, and shadows that the checkpoint before it had."""
+        """Writes queue progress, witnesses, and what the shadows of an earlier run had come to."""
         written = tuple(trades)
-        self._patience.until_answered(lambda: self._store.checkpoint(written, progress, shadows))
+        self._patience.until_answered(lambda: self._store.checkpoint(written, progress, witnesses, shadows))
 
     def held_for(self) -> str | None:
         """Why it may open no trades."""
         return self._patience.until_answered(self._store.held_for)
 
-    def last_checkpoints(self) -> dict[str, dict[str, Any]]:
-        """The progress that each engine shard wrote last."""
-        return self._patience.until_answered(self._store.last_checkpoints)
+    def witnesses(self) -> dict[str, Any]:
+        """Those whose shadows are in no transition yet."""
+        return self._patience.until_answered(self._store.witnesses)

@@ -96,7 +96,7 @@ class Portfolio:
             if trade.origin == ENGINE and trade.is_open and self.share.has(trade)
         }
         self.working, self.causes, self.open_by_pair = {}, {}, {}
-        forget(self, self.store.last_checkpoints())
+        forget(self, self.store.witnesses())
         self.followers, self.unequal_since_us, self.cancelling = {}, {}, set()
         for trade in self.trades.values():
             self._count(trade, 1)

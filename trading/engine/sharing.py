@@ -14,6 +14,7 @@ import time
 from trading.domain.shards import WHOLE, Shard
 from trading.domain.strategy import Desk
 from trading.domain.trades import Trade
+from trading.domain.witness import Witness
 
 ATTEMPTS_MAX = 40  # of one step; with four shards that write all the time one in three is lost
 PAUSE_SECONDS_MAX = 0.004  # after the first lost race, about as long as a step takes
@@ -34,7 +35,11 @@ class Share:
 
     def has(self, trade: Trade) -> bool:
         """Whether this engine sees the trade through."""
-        return self.shard.has_trade(trade, self.desk)
+        return self.shard.sees_through(trade.long_order.instrument, trade.symbol, self.desk)
+
+    def has_witness(self, witness: Witness) -> bool:
+        """Whether this engine watches on for another one."""
+        return self.shard.sees_through(f"{witness.exchange}:{witness.symbol}", witness.symbol, self.desk)
 
     def pause(self, lost: int) -> None:
         """Waits a moment after so many lost races, so that two engines do not meet again and again."""

@@ -8,7 +8,7 @@ What has been watched to its end waits in its portfolio for the next step (`Port
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ import structlog
 
 from trading.domain.events import Print
 from trading.domain.orders import Side
-from trading.domain.shards import Shard
 from trading.domain.units import MICROSECONDS
 from trading.domain.witness import Witness, witness_of
 from trading.engine import timers
@@ -88,7 +87,7 @@ class Witnesses:
             witness = witness_of(
                 working.trade_id, working.order, book.event_us, book.state(now_us), strategy.leg_out_ms, patience_us
             )
-        witness.is_resting = True
+        witness.is_resting = witness.moved = True
         witness.until_us = max(witness.until_us, now_us)
         working.market.watched.add(witness)
         if len(portfolio.witnesses) >= WITNESSES_MAX:
@@ -125,52 +124,33 @@ def end_all(portfolio: Portfolio, at_us: int) -> None:
     portfolio.write_finished(at_us)
 
 
-def forget(portfolio: Portfolio, checkpoints: Mapping[str, Mapping[str, Any]]) -> None:
-    """Begins anew with what the checkpoints say: an order that rests again goes on with its witness, and what the
-    shadows had come to by then is written, because nobody has seen the prints since; in one step with a checkpoint that
-    has them no more, so that it is written once, however often the portfolio begins anew."""
+def forget(portfolio: Portfolio, records: Mapping[str, Any]) -> None:
+    """Begins anew with the witnesses of the checkpoints: an order that rests again goes on with its own, and what the
+    shadows had come to by then is written, because nobody has seen the prints since. The step that writes it takes the
+    witness away, so that it is written once, however often the portfolio begins anew."""
     for witness in portfolio.witnesses.values():
         portfolio.markets[f"{witness.exchange}:{witness.symbol}"].watched.remove(witness)
     portfolio.witnesses = {}
-    kept = kept_witnesses(checkpoints, portfolio.share.shard, portfolio.markets)
-    portfolio.left_behind = {order_id: witness for order_id, (witness, _) in kept.items()}
-    portfolio.cut_off = [witness.shadow_fill(at_us) for witness, at_us in kept.values()]
+    kept = [
+        witness for witness in map(witness_in, records.values()) if witness and portfolio.share.has_witness(witness)
+    ]
+    portfolio.left_behind = {witness.order_id: witness for witness in kept}
+    portfolio.cut_off = [witness.shadow_fill(witness.checkpoint_us) for witness in kept]
     portfolio.finished = []
 
 
-def kept_witnesses(
-    checkpoints: Mapping[str, Mapping[str, Any]], shard: Shard, instruments: Collection[str]
-) -> dict[str, tuple[Witness, int]]:
-    """The witnesses that an engine shard takes over, by order, each with the time of its checkpoint: those of its own
-    last one, and where the desk was divided otherwise since, those that fall to it now."""
-    own_us = at_us_of(checkpoints.get(str(shard), {}))
-    kept: dict[str, tuple[Witness, int]] = {}
-    for name, progress in sorted(checkpoints.items(), key=lambda each: at_us_of(each[1])):
-        at_us, is_own = at_us_of(progress), name == str(shard)
-        if is_own or (name.partition("/")[2] != str(shard.count) and at_us > own_us):
-            for witness in witnesses_of(progress):
-                if is_own or f"{witness.exchange}:{witness.symbol}" in instruments:
-                    kept[witness.order_id] = witness, at_us
-    return kept
-
-
-def at_us_of(progress: Mapping[str, Any]) -> int:
-    """When a checkpoint was written."""
-    return int(progress.get("at_us", 0))
-
-
-def witnesses_of(progress: Mapping[str, Any]) -> list[Witness]:
-    """The witnesses in a checkpoint; none, and a warning, where an earlier version wrote them otherwise."""
+def witness_in(record: Any) -> Witness | None:
+    """The witness of a record; None, and a warning, where an earlier version wrote it otherwise."""
     try:
-        return msgspec.convert(progress.get("witnesses", []), type=list[Witness])
+        return msgspec.convert(record, type=Witness)
     except msgspec.ValidationError as error:
-        logger.warning("witnesses_unreadable", error=str(error))
-        return []
+        logger.warning("witness_unreadable", error=str(error))
+        return None
 
 
-def checkpointed(portfolio: Portfolio) -> list[dict[str, Any]]:
-    """The witnesses of a portfolio for its checkpoint."""
-    for witness in portfolio.witnesses.values():
-        witness.moved = False
-    found: list[dict[str, Any]] = msgspec.to_builtins(list(portfolio.witnesses.values()))
-    return found
+def checkpointed(portfolio: Portfolio, now_us: int) -> dict[str, Any]:
+    """The witnesses that moved since their last checkpoint, by order, for another one."""
+    moved = [witness for witness in portfolio.witnesses.values() if witness.moved]
+    for witness in moved:
+        witness.moved, witness.checkpoint_us = False, now_us
+    return {witness.order_id: msgspec.to_builtins(witness) for witness in moved}

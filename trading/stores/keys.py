@@ -88,6 +88,11 @@ def checkpoints(prefix: str) -> str:
     return f"paperdesk:checkpoints:{prefix}"
 
 
+def witnesses(prefix: str) -> str:
+    """Hash: order id -> its witness as of a checkpoint, JSON, until what its shadows came to is in the outbox."""
+    return f"paperdesk:witnesses:{prefix}"
+
+
 def commands_position(shard: str) -> str:
     """String: the last stream id of `COMMANDS` that an engine shard has dealt with."""
     return f"paperdesk:commands:position:{shard}"

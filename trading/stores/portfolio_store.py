@@ -129,10 +129,14 @@ class PortfolioStore:
         return msgspec.structs.replace(trade, version=version)
 
     def checkpoint(
-        self, trades: Iterable[Trade], progress: Mapping[str, Any], shadows: Sequence[ShadowFill] = ()
+        self,
+        trades: Iterable[Trade],
+        progress: Mapping[str, Any],
+        witnesses: Mapping[str, Any],
+        shadows: Sequence[ShadowFill] = (),
     ) -> None:
-        """Writes open trades whose queue progress moved, and `progress` (JSON), in one step without outbox entries but
-        for `shadows`: those of the checkpoint that this one takes the place of.
+        """Writes open trades whose queue progress moved, `progress` and the witnesses that moved, by order (JSON), in
+        one step without outbox entries but for `shadows`, which take the place of the witnesses that were kept.
 
         Raises like `commit`.
         """
@@ -155,7 +159,11 @@ class PortfolioStore:
             fields = {self._shard: msgspec.json.encode(progress)}
             lifted = tuple(after.trades[trade.id].trade for trade in moved)
             transition = Transition(operation_id=operation_id, at_us=0, trades=lifted)
-            return step.hset(keys.checkpoints(self.keys.prefix), fields), after, transition
+            step.hset(keys.checkpoints(prefix), fields)
+            if witnesses:
+                told = {order_id: msgspec.json.encode(witness) for order_id, witness in witnesses.items()}
+                step.hset(keys.witnesses(prefix), told)
+            return step, after, transition
 
         self._run(build)
 
@@ -163,13 +171,13 @@ class PortfolioStore:
         """Why the portfolio may open no trades, as the sync found; None: it may. Raises RedisAway."""
         return Holds(self._client).reason(self.keys.prefix)
 
-    def last_checkpoints(self) -> dict[str, dict[str, Any]]:
-        """The `progress` of the last checkpoint of every engine shard that ever wrote one. Raises WireError."""
-        key = keys.checkpoints(self.keys.prefix)
+    def witnesses(self) -> dict[str, Any]:
+        """The witnesses of checkpoints whose shadows are in no transition yet, by order. Raises WireError."""
+        key = keys.witnesses(self.keys.prefix)
         try:
             with answering(f"reading {key}"):
                 found: Any = self._client.hgetall(key)
-            return {shard.decode(): msgspec.json.decode(raw, type=dict[str, Any]) for shard, raw in found.items()}
+            return {order_id.decode(): msgspec.json.decode(raw) for order_id, raw in found.items()}
         except (msgspec.DecodeError, ResponseError) as error:
             raise WireError(f"{key}: {error}") from None
 

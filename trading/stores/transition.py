@@ -52,12 +52,16 @@ class TransitionStore(Protocol):
         """The state as it is now, from which the next transition comes."""
 
     def checkpoint(
-        self, trades: Iterable[Trade], progress: Mapping[str, Any], shadows: Sequence[ShadowFill] = ()
+        self,
+        trades: Iterable[Trade],
+        progress: Mapping[str, Any],
+        witnesses: Mapping[str, Any],
+        shadows: Sequence[ShadowFill] = (),
     ) -> None:
-        """Writes queue progress, and shadows that the checkpoint before it had."""
+        """Writes queue progress, witnesses by order, and what the shadows of an earlier run had come to."""
 
     def held_for(self) -> str | None:
         """Why the portfolio may open no trades, as others found; None: it may."""
 
-    def last_checkpoints(self) -> dict[str, dict[str, Any]]:
-        """The progress that each engine shard wrote last."""
+    def witnesses(self) -> dict[str, Any]:
+        """The witnesses by order whose shadows are in no transition yet, of all engine shards."""

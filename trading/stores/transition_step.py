@@ -5,7 +5,7 @@
     leg-out          LPUSH at first sight                       leg_out_event, when it changes
     result           HSET result:, result_metrics:              trade_result, result_metrics
     funding          (the ledger is durable only)               funding_payment
-    fill, shadows    (evidence is durable only)                 order_fill, shadow_fill
+    fill, shadows    HDEL witnesses (durable only)              order_fill, shadow_fill
     state            SET state, SET portfolio_metrics
 Source: ruling 17, redis-schema "Access Patterns".
 """
@@ -58,6 +58,8 @@ class TransitionStep:
             self._emit(step, rows.ORDER_FILL, fill_row(fill, self._keys.prefix))
         for shadow in transition.shadows:
             self._emit(step, rows.SHADOW_FILL, shadow_row(shadow, self._keys.prefix))
+        if transition.shadows:
+            step.hdel(keys.witnesses(self._keys.prefix), *(shadow.order_id for shadow in transition.shadows))
         if transition.state is not None:
             self._state(step, transition.state, transition.at_us)
         return step

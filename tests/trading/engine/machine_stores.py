@@ -79,9 +79,9 @@ class FaultyStore:
         """Why it may open no trades."""
         return self.inner.held_for()
 
-    def last_checkpoints(self) -> dict[str, dict[str, Any]]:
-        """The progress of the last checkpoints, by shard."""
-        return self.inner.last_checkpoints()
+    def witnesses(self) -> dict[str, Any]:
+        """Those of the checkpoints, by order."""
+        return self.inner.witnesses()
 
     def commit(self, transition: Transition) -> list[str]:
         """Writes one transition, or fails as the fault says."""
@@ -100,14 +100,18 @@ class FaultyStore:
         return written
 
     def checkpoint(
-        self, trades: Iterable[Trade], progress: Mapping[str, Any], shadows: Sequence[ShadowFill] = ()
+        self,
+        trades: Iterable[Trade],
+        progress: Mapping[str, Any],
+        witnesses: Mapping[str, Any],
+        shadows: Sequence[ShadowFill] = (),
     ) -> None:
         """Writes queue progress; the same faults, as far as they make sense."""
         kind = self.fault.strikes()
         if kind == "killed before":
             raise EngineKilled
         moved = tuple(trades)
-        self.inner.checkpoint(moved, progress, shadows)
+        self.inner.checkpoint(moved, progress, witnesses, shadows)
         self.checkpointed += moved
         if kind == "killed after":
             raise EngineKilled

@@ -39,6 +39,7 @@ class MemoryStore:
         self.closed: dict[str, Trade] = {}
         self.log: list[Transition] = []
         self.checkpoints: list[tuple[tuple[Trade, ...], dict[str, Any]]] = []
+        self.watching: dict[str, Any] = {}  # witnesses by order
         self.moved = False  # another program wrote to the portfolio
         self.held: str | None = None  # why it may open no trades
         self.away_for = 0  # so many commits fail because Redis is away
@@ -69,16 +70,23 @@ class MemoryStore:
             self.open[trade.id] = trade
             if trade.status is TradeStatus.CLOSED:
                 self.closed[trade.id] = self.open.pop(trade.id)
+        for shadow in transition.shadows:
+            self.watching.pop(shadow.order_id, None)
         self.log.append(transition)
         return []
 
     def checkpoint(
-        self, trades: Iterable[Trade], progress: Mapping[str, Any], shadows: Sequence[ShadowFill] = ()
+        self,
+        trades: Iterable[Trade],
+        progress: Mapping[str, Any],
+        witnesses: Mapping[str, Any],
+        shadows: Sequence[ShadowFill] = (),
     ) -> None:
         written = tuple(trades)
         self.checkpoints.append((written, dict(progress)))
         if shadows:
-            self.log.append(Transition(operation_id=operation_of("strategy", shadows), at_us=0, shadows=tuple(shadows)))
+            self.commit(Transition(operation_id=operation_of("strategy", shadows), at_us=0, shadows=tuple(shadows)))
+        self.watching.update(witnesses)
         for trade in written:
             assert self.open[trade.id].version == trade.version
             self.open[trade.id] = trade
@@ -90,8 +98,8 @@ class MemoryStore:
     def held_for(self) -> str | None:
         return self.held
 
-    def last_checkpoints(self) -> dict[str, dict[str, Any]]:
-        return {"0/1": self.checkpoints[-1][1]} if self.checkpoints else {}
+    def witnesses(self) -> dict[str, Any]:
+        return dict(self.watching)
 
 
 class MemoryQuotes:

@@ -156,11 +156,10 @@ def test_evidence_of_a_resting_order_is_in_the_checkpoint_and_of_bounded_size() 
     for number in range(300):
         scene.print_(2120 + number, ALPHA, "49990.0", "0.006", "sell")
     scene.engine.checkpoint()
-    progress = scene.store.checkpoints[-1][1]
-    kept = {each["leg"]: each for each in progress["witnesses"]}
+    kept = {each["leg"]: each for each in scene.store.watching.values()}
     assert (kept["long"]["prints_count"], kept["long"]["volume"]) == (300, "1.800")
     assert len(kept["long"]["first_prints"]) == len(kept["long"]["last_prints"]) == PRINTS_KEPT
-    assert len(msgspec.json.encode(progress)) < 5_000
+    assert len(msgspec.json.encode(kept)) < 5_000
     assert scene.engine.checkpoint() == 0  # nothing moved since
 
 

@@ -162,7 +162,7 @@ def test_the_checkpoint_carries_acceptance_and_queue_progress() -> None:
     scene.print_(2120, ALPHA, "49990.0", "1.5", "sell")
     assert scene.engine.checkpoint() == 1
     ((trades, progress),) = scene.store.checkpoints
-    assert [each["prints_count"] for each in progress.pop("witnesses")] == [1, 0]
+    assert [each["prints_count"] for each in scene.store.watching.values()] == [1, 0]
     assert progress == {"at_us": us(2120), "last_prints": {ALPHA: [1, us(2120)], BETA: [0, 0]}}
     order = trades[0].long_order
     assert order.accepted_us == us(2110)

@@ -154,6 +154,20 @@ def test_what_a_restart_cut_off_is_written_once_however_often_the_desk_restarts(
     assert again.portfolio.cut_off == []
 
 
+def test_what_was_written_between_two_checkpoints_is_not_written_again_by_a_restart() -> None:
+    scene = Scene(desk(strategy(entry_timeout_seconds=D(3))))
+    scene.open_trade()
+    scene.print_(2200, ALPHA, "49990.0", "2.0", "sell")
+    scene.print_(2210, BETA, "50210.0", "2.0", "buy")
+    scene.engine.checkpoint()
+    written = {order.id for order in scene.trade.all_orders}
+    scene.time(5110)
+    scene.close(scene.trade.id)
+    assert {shadow.order_id for shadow in shadows(scene).values()} == written
+    after = Scene(scene.desk, scene.stores, 6000)
+    assert not after.portfolio.left_behind.keys() & written
+
+
 def test_an_order_that_rests_again_after_a_restart_goes_on_with_its_evidence() -> None:
     scene = Scene()
     scene.open_trade()
@@ -170,7 +184,8 @@ def test_witnesses_of_another_version_do_not_stop_the_portfolio() -> None:
     scene.open_trade()
     scene.time(2200)
     scene.engine.checkpoint()
-    scene.store.checkpoints[-1][1]["witnesses"][0]["price"] = {"not": "a price"}
+    for record in scene.store.watching.values():
+        record["price"] = {"not": "a price"}
     after = Scene(scene.desk, scene.stores, 4000)
     assert (after.portfolio.halted, after.portfolio.left_behind, after.portfolio.cut_off) == (None, {}, [])
 

@@ -21,7 +21,7 @@ from trading.domain.portfolio import PortfolioState
 from trading.domain.shadow import ShadowFill
 from trading.domain.trades import Trade
 from trading.domain.witness import witness_of
-from trading.engine.witnesses import witnesses_of
+from trading.engine.witnesses import witness_in
 from trading.stores import keys, wire
 from trading.stores.errors import LeaseLost, StateMoved, StepConflict, StepRefused
 from trading.stores.keys import PortfolioKeys
@@ -183,10 +183,10 @@ def test_the_witnesses_of_a_checkpoint_are_read_back_exactly(store: PortfolioSto
     )
     witness = witness_of(made.TRADE_ID, order, made.NOON_US - 7, "ok", 500, 30_000_000)
     witness.count(77, made.NOON_US + 1, D("42500.50"), D("0.123456789012"), D("0.1"))
-    store.checkpoint([], {"at_us": made.NOON_US + 2, "witnesses": msgspec.to_builtins([witness])})
+    store.checkpoint([], {}, {order.id: msgspec.to_builtins(witness)})
     after = PortfolioStore(redis_client, "strategy", made.OUTBOX)
     after.load()
-    assert witnesses_of(after.last_checkpoints()["0/1"]) == [witness]
+    assert {name: witness_in(record) for name, record in after.witnesses().items()} == {order.id: witness}
 
 
 def watched(at_us: int) -> ShadowFill:
@@ -207,13 +207,15 @@ def test_shadows_are_one_row_whose_version_is_how_long_they_were_watched(
     assert [row[f"filled_{name}_at"] for name in ("20", "50", "100", "through")] == [at_us + 1, None, None, None]
 
 
-def test_shadows_of_the_checkpoint_before_are_written_with_the_one_that_takes_its_place(
+def test_shadows_are_written_in_the_step_that_takes_their_witnesses_away(
     store: PortfolioStore, redis_client: Any
 ) -> None:
     redis_client.set(keys.VERSION_FLOORS, json.dumps({"shadow_fill": made.NOON_US + 5_000}))
-    for at_us in (1, 2):  # the reply to the first one was lost
-        store.checkpoint([], {"at_us": at_us}, [watched(made.NOON_US)])
-        assert store.last_checkpoints() == {"0/1": {"at_us": 1}}
+    shadow = watched(made.NOON_US)
+    store.checkpoint([], {}, {"another": 1, shadow.order_id: 2})
+    for _ in range(2):  # the reply to the first one was lost
+        store.checkpoint([], {}, {"another": 3}, [shadow])
+        assert store.witnesses() == {"another": 3}
     [(table, row)] = rows_of(redis_client)
     assert (table, row["version"], row["watched_until"]) == ("shadow_fill", made.NOON_US + 5_001, made.NOON_US + 9)
 
@@ -329,19 +331,19 @@ def test_without_the_lease_nothing_is_written(redis_client: Any) -> None:
 def test_a_checkpoint_rewrites_queue_progress_without_outbox_entries(store: PortfolioStore, redis_client: Any) -> None:
     trade = made.pending_trade()
     store.commit(opening(trade))
-    assert store.last_checkpoints() == {}
+    assert not redis_client.exists(keys.checkpoints("strategy"))
     assert trade.long_order.queue is not None
     queue = msgspec.structs.replace(trade.long_order.queue, cumulative_volume=D("1.4"))
     moved = trade.with_order(msgspec.structs.replace(trade.long_order, queue=queue))
     redis_client.set(ACTIVE, redis_client.get(ACTIVE).replace(b"{", b'{"note":1,', 1))
-    store.checkpoint([moved], {"prints": {"binance:BTCUSDT": 17}})
+    store.checkpoint([moved], {"prints": {"binance:BTCUSDT": 17}}, {})
     assert redis_client.xlen(keys.OUTBOX) == 1
     assert b'"note":1' in redis_client.get(ACTIVE)
     assert made.texts(redis_client.get(ACTIVE))["long_order"]["queue_position"]["cumulative_volume_at_price"] == (
         "number",
         "1.4",
     )
-    assert store.last_checkpoints() == {"0/1": {"prints": {"binance:BTCUSDT": 17}}}
+    assert redis_client.hgetall(keys.checkpoints("strategy")) == {b"0/1": b'{"prints":{"binance:BTCUSDT":17}}'}
     assert PortfolioStore(redis_client, "strategy", made.OUTBOX).load()[1] == {trade.id: moved}
     store.commit(closing())
 
@@ -392,5 +394,5 @@ def test_after_a_loss_trades_go_on_above_what_is_durable_also_when_a_commit_is_r
         assert store.commit(transition) == store.commit(transition)  # whoever did not hear the answer asks again
         versions.append(wire.decode_trade(redis_client.get(OF.active_trade(trade.id)), "", "strategy").version)
     assert versions == [11, 12]
-    store.checkpoint([moved], {})
+    store.checkpoint([moved], {}, {})
     assert store.load()[1][trade.id].version == 12
