@@ -16,13 +16,12 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from paperdesk.admin_filters import found_filter, period_filter
+from paperdesk.admin_filters import period_filter
 from paperdesk.bounded_list import BoundedChangeList
 from paperdesk.mirror_admin import ROWS_A_PAGE, MirrorAdmin
 from paperdesk.roles import may_decide, may_propose
 from results.domain.review import CaseState
 from results.domain.units import us_of_datetime
-from results.models import TradeResult
 from results.review.bulk import ApprovalForm, cases_approve, cases_assign, chosen_cases, seen_in
 from results.review.page import CasePage
 from results.review.queue import UNDECIDED, QueuePaginator, Streams, proposals_of
@@ -33,8 +32,10 @@ from results.review.queue_list import (
     KindFilter,
     SeverityFilter,
     ShowFilter,
+    narrowed_in,
     severities_in,
     shown_in,
+    value_filter,
 )
 from results.review_models import ReviewCase
 
@@ -80,9 +81,9 @@ class ReviewCaseAdmin(CasePage, MirrorAdmin):
         SeverityFilter,
         AgeFilter,
         KindFilter,
-        found_filter(TradeResult, "exchange", "venue"),
-        found_filter(TradeResult, "symbol"),
-        found_filter(TradeResult, "portfolio"),
+        value_filter("exchange", "venue"),
+        value_filter("symbol"),
+        value_filter("portfolio"),
         period_filter("opened_at"),
     )
     change_list_template = "admin/review_queue.html"
@@ -110,7 +111,8 @@ class ReviewCaseAdmin(CasePage, MirrorAdmin):
     ) -> QueuePaginator:
         """Pages of the states and severities that are shown."""
         states = STATES_SHOWN.get(shown_in(request), ())
-        return QueuePaginator(queryset, per_page, Streams(queryset, states, severities_in(request)))
+        streams = Streams(queryset.filter(**narrowed_in(request)), states, severities_in(request))
+        return QueuePaginator(queryset, per_page, streams)
 
     def queue_of(self, request: HttpRequest) -> tuple[QuerySet[ReviewCase], Sequence[CaseState]]:
         """The cases of the list from which a case's page was opened, and their states; the undecided ones otherwise."""

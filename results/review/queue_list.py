@@ -14,12 +14,14 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
+from paperdesk.admin_filters import found_filter
 from paperdesk.admin_format import NOTHING, age, utc
 from paperdesk.mirror_admin import row_link
 from paperdesk.roles import may_decide
 from results.domain.breaks import REASONS
 from results.domain.review import SEVERITY_OF, CaseState, Severity
-from results.review.queue import GRAVEST_FIRST, UNDECIDED, waiting_for
+from results.models import TradeResult
+from results.review.queue import GRAVEST_FIRST, UNDECIDED, past_index, rarest, waiting_for
 from results.review_models import Review, ReviewCase
 
 SHOWN = {
@@ -38,6 +40,7 @@ STATES_SHOWN = {
     "cleared": (CaseState.CLEARED,),
     "all": tuple(CaseState),
 }
+WITH_INDEX = ("exchange", "symbol", "kind", "portfolio")
 AGED_HOURS = (24, 72)
 TONES = {CaseState.OPEN: "bad", CaseState.PROPOSED: "wait", CaseState.RESOLVED: "good", CaseState.CLEARED: "calm"}
 
@@ -105,7 +108,26 @@ class KindFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ReviewCase]) -> QuerySet[ReviewCase]:
         """The cases of the chosen one."""
-        return queryset if self.value() is None else queryset.filter(kind=self.value())
+        return queryset if self.value() is None else past_index(queryset, "kind", str(self.value()))
+
+
+def value_filter(column: str, title: str = "") -> type[SimpleListFilter]:
+    """Cases with one of the values that results have in a column."""
+
+    class ValueFilter(found_filter(TradeResult, column, title)):  # type: ignore[misc]
+        def queryset(self, request: HttpRequest, queryset: QuerySet[ReviewCase]) -> QuerySet[ReviewCase]:
+            return queryset if self.value() is None else past_index(queryset, column, self.value())
+
+    return ValueFilter
+
+
+def narrowed_in(request: HttpRequest) -> dict[str, str]:
+    """The column, and its value, by whose index the list is read: a person's own cases are few, of other filters it is
+    the rarest."""
+    if shown_in(request) == "mine":
+        return {"assignee": request.user.get_username()}
+    asked = {column: request.GET[column] for column in WITH_INDEX if column in request.GET}
+    return rarest(asked, STATES_SHOWN.get(shown_in(request), ()))
 
 
 class AgeFilter(SimpleListFilter):
