@@ -11,10 +11,14 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 from paperdesk.admin_format import NOTHING, utc
+from results.audit.trail import Deed, audit_add
+from results.domain.units import us_of_datetime
 
 admin.site.site_url = None  # the way to the live desk stands in the head of every page
 admin.site.index_title = "Administration"
@@ -53,6 +57,21 @@ class DeskUserAdmin(UserAdmin):
         fields = tuple(super().get_readonly_fields(request, obj))
         return fields if request.user.is_superuser else (*fields, *ONLY_SUPERUSERS)
 
+    def log_addition(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        """Also in the audit trail."""
+        _tell(request, "user added", obj, message)
+        return super().log_addition(request, obj, message)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Set a password, with its entry of the audit trail or not at all."""
+        with transaction.atomic():
+            return super().user_change_password(request, id, form_url)
+
+    def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        """Also in the audit trail, a password that was set included."""
+        _tell(request, "user changed", obj, message)
+        return super().log_change(request, obj, message)
+
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Nobody but a superuser changes a superuser: who sets a password can log in with it."""
         if isinstance(obj, User) and obj.is_superuser and not request.user.is_superuser:
@@ -62,6 +81,19 @@ class DeskUserAdmin(UserAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Never: a user is retired."""
         return False
+
+
+def _tell(request: HttpRequest, action: str, user: User, message: Any) -> None:
+    """Who keeps users could decide on his own proposal as somebody else; the trail has what he did for that."""
+    told = {
+        "name": user.get_username(),
+        "roles": sorted(user.groups.values_list("name", flat=True)),
+        "active": user.is_active, "staff": user.is_staff, "superuser": user.is_superuser,
+        "changed": [name for each in message for name in each.get("changed", {}).get("fields", ())],
+    }  # fmt: skip
+    with transaction.atomic():
+        deed = Deed(action, f"user {user.pk}", None, told)
+        audit_add([deed], us_of_datetime(timezone.now()), request.user.get_username())
 
 
 @admin.register(Group)

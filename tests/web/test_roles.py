@@ -27,6 +27,7 @@ from paperdesk.roles import (
     VIEWED_APPS,
     grant,
 )
+from results.review_models import AuditEntry
 from tests.web.conftest import ANONYMOUS, SUPERUSER
 from tests.web.rows import row
 from trading.models import PaperTrade
@@ -213,6 +214,28 @@ def test_an_administrator_gives_a_role_but_makes_no_superuser(client_of: ClientO
     assert answer.status_code == 302
     other.refresh_from_db()
     assert (list(other.groups.all()), other.is_staff, other.is_superuser) == ([analyst], True, False)
+
+
+def test_what_an_administrator_does_to_users_is_in_the_audit_trail(client_of: ClientOf) -> None:
+    grant()
+    client, new = client_of(ADMINISTRATOR), {"password1": "taken over 42", "password2": "taken over 42"}
+    client.post("/admin/auth/user/add/", {"username": "zoe", "usable_password": "true", **new})
+    zoe, approver = User.objects.get(username="zoe"), Group.objects.get(name=APPROVER)
+    address, dates = f"/admin/auth/user/{zoe.pk}", {"date_joined_0": "2026-01-31", "date_joined_1": "12:00:00"}
+    form = {"username": "zoe", "is_active": "on", "is_staff": "on", "groups": approver.pk, **dates}
+    assert client.post(f"{address}/change/", form).status_code == 302
+    assert client.post(f"{address}/password/", {"usable_password": "true", **new}).status_code == 302
+    entries = AuditEntry.objects.order_by("number")
+    told = [(each.who, each.action, each.subject, json.loads(each.after or "")) for each in entries]
+    assert [entry[:3] for entry in told] == [
+        (ADMINISTRATOR, "user added", f"user {zoe.pk}"),
+        (ADMINISTRATOR, "user changed", f"user {zoe.pk}"),
+        (ADMINISTRATOR, "user changed", f"user {zoe.pk}"),
+    ]
+    after = [entry[3] for entry in told]
+    assert [(each["name"], each["roles"], each["staff"]) for each in after[1:]] == [("zoe", [APPROVER], True)] * 2
+    assert "Groups" in after[1]["changed"]
+    assert after[2]["changed"] == ["password"]
 
 
 def test_an_administrator_can_neither_change_a_superuser_nor_set_his_password(client_of: ClientOf) -> None:
