@@ -156,5 +156,6 @@ def heading_of(field: models.Field[Any, Any]) -> str:
 def description_of(field: models.Field[Any, Any]) -> str:
     """What the column means, as far as the model says, and its unit, in sentences."""
     unit = unit_of(field)
-    sentences = [str(field.help_text), unit.words if unit else ""]
+    said, words = str(field.help_text), unit.words if unit else ""
+    sentences = [words] if words.lower().startswith(said.rstrip(".").lower()) else [said, words]
     return " ".join(s[0].upper() + s[1:].rstrip(".") + "." for s in sentences if s)

@@ -87,7 +87,8 @@ def verified_when() -> str:
     at = utc(datetime_of(state["at_us"]))[:19]
     if state["error"]:
         return f"The trail is broken, found at {at} UTC: {state['error']}"
-    return f"The trail was verified at {at} UTC and is whole: {state['rows']:,} entries."
+    entries = f"{state['rows']:,} {'entry' if state['rows'] == 1 else 'entries'}"
+    return f"The trail was verified at {at} UTC and is whole: {entries}."
 
 
 @admin.register(AuditEntry)

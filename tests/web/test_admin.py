@@ -293,3 +293,11 @@ def test_lists_of_settings_and_users_are_named_by_what_they_list(client_of: Call
     users = client.get(address_of(User)).content.decode()
     assert "Last login (UTC)" in users
     assert "2026-01-31 12:00:00<" in users
+
+
+def test_the_meaning_of_a_column_is_said_once(analyst: Client) -> None:
+    made = row(TradeResult)
+    made.save()
+    page = analyst.get(address_of(TradeResult, made.pk)).content.decode()
+    assert page.count("Execution minus requested price") == 1
+    assert "Execution minus requested price; negative is favourable for a buy." in page

@@ -111,6 +111,8 @@ def test_the_list_says_when_the_trail_was_verified_and_what_was_found(
     redis_client.hset(keys.SYNC, "trail", msgspec.json.encode(state))
     told = words_of(client.get(PLACE))
     assert "The trail was verified at 2025-11-13 02:13:20 UTC and is whole: 1,234 entries." in told
+    redis_client.hset(keys.SYNC, "trail", msgspec.json.encode(msgspec.structs.replace(state, rows=1)))
+    assert "and is whole: 1 entry." in words_of(client.get(PLACE))
     broken = msgspec.structs.replace(state, error="entry 7 is missing, 8 follows")
     redis_client.hset(keys.SYNC, "trail", msgspec.json.encode(broken))
     told = words_of(client.get(PLACE))

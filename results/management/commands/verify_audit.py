@@ -31,6 +31,7 @@ class Command(DeskCommand):
         elif report.broken:
             self.stderr.write(f"the audit trail is broken at entry {report.broken.number}: {report.sentence}")
         else:
-            self.stdout.write(f"the audit trail is whole: {report.entries:,} entries, chain {report.chain or 'empty'}")
+            entries = f"{report.entries:,} {'entry' if report.entries == 1 else 'entries'}"
+            self.stdout.write(f"the audit trail is whole: {entries}, chain {report.chain or 'empty'}")
         if report.broken:
             sys.exit(EXIT_BROKEN)
