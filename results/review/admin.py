@@ -116,6 +116,8 @@ class ReviewCaseAdmin(CasePage, MirrorAdmin):
 
     def queue_of(self, request: HttpRequest) -> tuple[QuerySet[ReviewCase], Sequence[CaseState]]:
         """The cases of the list from which a case's page was opened, and their states; the undecided ones otherwise."""
+        if "_changelist_filters" not in request.GET:
+            return ReviewCase.objects.all(), UNDECIDED
         asked = copy(request)
         asked.GET = QueryDict(request.GET.get("_changelist_filters", ""))
         try:

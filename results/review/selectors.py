@@ -173,7 +173,8 @@ def neighbours_of(
 def _nearest(
     cases: QuerySet[ReviewCase], states: Sequence[CaseState], steps: Sequence[Q], order: tuple[str, str, str]
 ) -> uuid.UUID | None:
-    """The first case beyond; each condition and state is a range of one index, so that none reads more than a row."""
+    """The first case beyond; each condition and state is a range of an index, so that without filters none reads more
+    than a row."""
     for step in steps:
         found = [
             row for state in states if (row := cases.filter(step, state=state).order_by(*order).first()) is not None
