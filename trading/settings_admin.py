@@ -210,6 +210,11 @@ class StrategyAdmin(SettingsAdmin):
         """How many pairs it trades."""
         return len(values_of_row(row.struct, row)["pairs"])
 
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """The columns; a copy is for who may add one."""
+        shown = super().get_list_display(request)
+        return [each for each in shown if each != "copy_link" or self.has_add_permission(request)]
+
     @admin.display(description="")
     def copy_link(self, row: Strategy) -> str:
         """The form of a new strategy with this one's settings."""

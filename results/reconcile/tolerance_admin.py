@@ -20,6 +20,7 @@ from paperdesk.admin_format import exact
 from paperdesk.born_admin import BornAdmin, ExactNumber, number_of, whole_number
 from paperdesk.mirror import ExactDecimalField
 from paperdesk.mirror_admin import row_link
+from paperdesk.roles import may_command
 from results.domain.tolerances import ANY, ToleranceRefused
 from results.reconcile.page import reconcile_page
 from results.reconcile.tolerances import key_now, tolerance_refuse, tolerance_save, tolerances_in_force
@@ -161,7 +162,8 @@ class ToleranceAdmin(BornAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """The list, and below it which tolerance counts for each instrument of the desk."""
-        return super().changelist_view(request, {**(extra_context or {}), "counting": counting_now()})
+        more = {"counting": counting_now(), "may_reconcile": may_command(request.user)}
+        return super().changelist_view(request, {**(extra_context or {}), **more})
 
 
 def counting_now() -> list[tuple[str, str, str, str]]:

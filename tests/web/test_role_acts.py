@@ -6,6 +6,8 @@ An act counts as done by what it left behind, not by a status; who may not is tu
 from __future__ import annotations
 
 import datetime
+import html
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ import redis
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group, User
 from django.test import Client
+from django.urls import resolve
 from django.utils import timezone
 
 from paperdesk import roles
@@ -265,6 +268,26 @@ def test_who_proposed_himself_cannot_approve_not_even_a_superuser(world: World, 
         case_approve(TRADE, "", user, now_us())
     assert (ReviewCase.objects.get().state, Review.objects.get().outcome) == ("proposed", "")
     assert AuditEntry.objects.count() == before
+
+
+@pytest.mark.parametrize("role", [ANALYST, STAFF, APPROVER, ADMINISTRATOR])
+def test_no_link_of_the_admin_leads_to_a_page_that_the_role_may_not_see(world: World, role: str) -> None:
+    """One page of each kind, from the front page on."""
+    world.propose()
+    client, known, waiting = world.client_of(role), set[str](), ["/admin/"]
+    while waiting:
+        address = waiting.pop()
+        kind = resolve(address.partition("?")[0]).view_name
+        if kind in known:
+            continue
+        known.add(kind)
+        answer = client.get(address)
+        assert answer.status_code in (200, 302), address
+        links = [] if answer.streaming else re.findall(r'href="(/admin/[^"#]*)', answer.content.decode())
+        waiting += map(html.unescape, links)
+    assert len(known) > 40
+    assert ("admin:results_reconcile" in known) is (role in (STAFF, ADMINISTRATOR))
+    assert ("admin:trading_strategy_add" in known) is (role == ADMINISTRATOR)
 
 
 def test_who_left_a_role_may_no_longer_do_what_it_may(world: World) -> None:
