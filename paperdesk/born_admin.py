@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.utils.html import format_html
 from django.utils.text import capfirst
 from simple_history.admin import SimpleHistoryAdmin
@@ -44,6 +44,14 @@ class BornAdmin(ListExport, SimpleHistoryAdmin):
 
     class Media:
         css: ClassVar = {"all": ["paperdesk/mirror-admin.css", "paperdesk/settings-admin.css"]}
+
+    def history_form_view(
+        self, request: HttpRequest, object_id: str, version_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """A version of before, for reading. simple-history would save a form that is sent here, whoever sends it."""
+        if request.method != "GET":
+            return HttpResponseNotAllowed(["GET"])
+        return super().history_form_view(request, object_id, version_id, extra_context)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Never: what once was in force stays readable."""

@@ -290,6 +290,17 @@ def test_no_link_of_the_admin_leads_to_a_page_that_the_role_may_not_see(world: W
     assert ("admin:trading_strategy_add" in known) is (role == ADMINISTRATOR)
 
 
+@pytest.mark.parametrize("role", [ANALYST, STAFF, APPROVER, ADMINISTRATOR])
+def test_a_form_that_is_sent_to_a_version_of_before_saves_nothing(world: World, role: str) -> None:
+    row = ReconciliationTolerance.objects.get()
+    address = f"/admin/results/reconciliationtolerance/{row.pk}/history/{row.history.get().pk}/"
+    client, before = world.client_of(role), AuditEntry.objects.count()
+    assert client.get(address).status_code == 200
+    sent = {**FORM, "venue": "*", "symbol": "*", "slippage_bps": "7"}
+    assert client.post(address, sent).status_code == 405
+    assert (ReconciliationTolerance.objects.get().version, AuditEntry.objects.count()) == (row.version, before)
+
+
 def test_who_left_a_role_may_no_longer_do_what_it_may(world: World) -> None:
     user = world.user_of(STAFF)
     user.groups.set([Group.objects.get(name=ANALYST)])
