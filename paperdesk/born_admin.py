@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.text import capfirst
 from simple_history.admin import SimpleHistoryAdmin
@@ -58,7 +58,9 @@ class BornAdmin(ListExport, SimpleHistoryAdmin):
         return False
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """The list, under the name of what it lists."""
+        """The list, under the name of what it lists. PostgreSQL takes no question with the character NUL."""
+        if any("\0" in value for values in dict(request.GET.lists()).values() for value in values):
+            return HttpResponseRedirect(f"{request.path}?e=1")
         title = capfirst(self.opts.verbose_name_plural)
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from django import forms
 from django.core.exceptions import BadRequest
+from django.db import OperationalError
 
 from paperdesk.admin_format import exact
 from results.domain import review
@@ -107,6 +108,8 @@ def _each(trade_ids: Sequence[uuid.UUID], deed: Callable[[uuid.UUID], Any]) -> l
             deed(trade_id)
         except ReviewRefused as error:
             answers.append(Answer(trade_id, str(error)))
+        except OperationalError as error:
+            answers.append(Answer(trade_id, f"trade {trade_id}: the database is too busy ({error}); try it again"))
         else:
             answers.append(Answer(trade_id, ""))
     return answers

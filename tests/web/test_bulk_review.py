@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
 from paperdesk.roles import ADMINISTRATOR, ANALYST, APPROVER, STAFF
 from results.audit.trail import audit_broken
+from results.review import bulk
+from results.review.services import case_approve
 from results.review_models import AuditEntry, Review, ReviewCase, TradeAdjustment
 from tests.web.cases import HIGH, case, ids, proposed, words_of
 from tests.web.conftest import SUPERUSER
@@ -94,6 +97,24 @@ def test_each_chosen_proposal_is_approved_or_refused_by_itself(client_of: Client
     assert list(told) == [("approver", "seen by all")] * 2
     assert audit_broken() is None
     assert AuditEntry.objects.filter(action="approved").count() == 2
+
+
+def test_a_database_that_is_too_busy_for_one_is_told_of_that_one(
+    client_of: ClientOf, user_of: UserOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staff = user_of(STAFF)
+    first, busy, last = proposed(staff), proposed(staff), proposed(staff)
+
+    def approve(trade_id: uuid.UUID, *about: Any) -> None:
+        if trade_id == busy.pk:
+            raise OperationalError("database is locked")
+        case_approve(trade_id, *about)
+
+    monkeypatch.setattr(bulk, "case_approve", approve)
+    words = words_of(approve_seen(client_of(APPROVER), first, busy, last))
+    assert "2 approved, 1 refused." in words
+    assert f"{short(busy)} refused the database is too busy (database is locked); try it again" in words
+    assert [states()[each.pk] for each in (first, busy, last)] == ["resolved", "proposed", "resolved"]
 
 
 def test_a_proposal_that_came_after_the_page_is_not_approved_unseen(client_of: ClientOf, user_of: UserOf) -> None:

@@ -81,6 +81,13 @@ def test_each_role_may_open_what_is_its_own(
     assert [client_of(role).get(address).status_code for address in addresses] == [list_, page, add, delete]
 
 
+def test_a_text_that_no_row_can_have_is_refused_by_the_list(keeper: Client) -> None:
+    place = "/admin/results/reconciliationtolerance/"
+    for query in ("q=x%00", "enabled__exact=%00"):
+        answer = keeper.get(f"{place}?{query}")
+        assert (answer.status_code, answer["Location"]) == (302, f"{place}?e=1")
+
+
 @pytest.mark.parametrize("role", [ANONYMOUS, ANALYST, STAFF, APPROVER])
 def test_only_administrators_add_and_change_tolerances(client_of: ClientOf, role: str) -> None:
     before = AuditEntry.objects.count()
