@@ -22,11 +22,12 @@ from tests.desk.typed import bare
 
 CLICKHOUSE_START_SECONDS_MAX = 30.0
 
-hypothesis_settings.register_profile("repeatable", derandomize=True)
+hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The same examples in each run, so that a failure is of the change at hand; others with `--hypothesis-seed=N`."""
+    """The same examples in each run, without a limit of time, so that a failure is of the change at hand; others with
+    `--hypothesis-seed=N`."""
     if config.getoption("--hypothesis-seed") is None:
         hypothesis_settings.load_profile("repeatable")
 

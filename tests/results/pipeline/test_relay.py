@@ -9,6 +9,7 @@ import pytest
 
 from paperdesk.models import OutboxRow
 from results.pipeline import relay as relay_module
+from results.pipeline.invariants.check import check_invariants
 from results.pipeline.relay import Relay
 from results.stores.schema import TABLES
 from tests.results.pipeline.made import Side
@@ -112,6 +113,24 @@ def test_a_stream_that_lost_its_history_gets_every_row_anew(side: Side) -> None:
         assert len(marks["clickhouse"]) == len(marks["duckdb"]) > 0
         assert marks["clickhouse"] == marks["duckdb"]
     assert side.verifier().run().verdict == "agree"
+
+
+def test_an_older_version_behind_a_newer_one_is_a_violation_unless_a_loss_had_all_told_anew(side: Side) -> None:
+    def backwards() -> list[str]:
+        found = check_invariants(side.client, side.gate).violations
+        return [each.sentence for each in found if each.rule == "version monotony"]
+
+    side.settle()
+    change(leg_out_ms=700)
+    side.settle()
+    assert backwards() == []
+    side.client.delete(keys.OUTBOX_EPOCH)
+    assert side.settle().epoch_began
+    assert backwards() == []
+    side.client.delete(keys.OUTBOX_LOSS)  # as if there had been none
+    assert {sentence.partition(" follows ")[0].partition(" of ")[2] for sentence in backwards()} == {
+        "strategy strategy"
+    }
 
 
 def test_what_django_has_and_the_log_lacks_is_behind_while_it_waits_and_a_difference_when_it_was_lost(
