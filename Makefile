@@ -29,7 +29,7 @@ run: $(RUNTIME) ## the whole desk; PORT=8000 DATA=var FEED=synthetic
 
 test: $(DEVELOPMENT) ## every test; ARGS="-k name"
 	@$(RUN) tests/browser.py
-	@$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: $(DEVELOPMENT) ## a whole desk under seeded faults; ARGS="--minutes 30 --seed 7"
 	@$(RUN) -m tests.faults $(ARGS)
