@@ -238,7 +238,7 @@ def test_a_backup_that_was_stopped_leaves_nothing(busy: BusyDesk, tmp_path: Path
             assert not busy.side.client.exists(keys.lease(keys.BACKUP_LEASE))
         else:
             break
-    assert stopper.left == 0 and after > 3
+    assert after > 3  # of so many words it was stopped at each; how many there are follows what is copied
     assert list(contents(target.parent)) == ["desk.backup"]
     assert target.stat().st_mode & 0o777 == 0o600
 
