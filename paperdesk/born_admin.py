@@ -6,13 +6,15 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.contrib.admin.views.main import ChangeList
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.utils.html import format_html
 from django.utils.text import capfirst
 from simple_history.admin import SimpleHistoryAdmin
 
 from paperdesk.admin_format import NOTHING, exact, utc
 from paperdesk.born import BornModel
+from paperdesk.bounded_list import refuse_nul
 from paperdesk.list_export import ListExport
 from results.domain.units import plain, text_of
 
@@ -57,10 +59,13 @@ class BornAdmin(ListExport, SimpleHistoryAdmin):
         """Never: what once was in force stays readable."""
         return False
 
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """What is asked of the list, by its page or its export. Raises IncorrectLookupParameters."""
+        refuse_nul(dict(request.GET.lists()))
+        return super().get_changelist_instance(request)
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """The list, under the name of what it lists. PostgreSQL takes no question with the character NUL."""
-        if any("\0" in value for values in dict(request.GET.lists()).values() for value in values):
-            return HttpResponseRedirect(f"{request.path}?e=1")
+        """The list, under the name of what it lists."""
         title = capfirst(self.opts.verbose_name_plural)
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -55,6 +55,13 @@ def _turned(column: str) -> str:
     return column.removeprefix("-") if column.startswith("-") else f"-{column}"
 
 
+def refuse_nul(asked: Mapping[str, Sequence[str]]) -> None:
+    """Raise IncorrectLookupParameters for a text with the character NUL. No row has one, and PostgreSQL does not even
+    take it as a question."""
+    if any("\0" in value for values in asked.values() for value in values):
+        raise IncorrectLookupParameters
+
+
 class BoundedChangeList(ChangeList):
     """A list that reads one page of rows, also when it believes that there is only one."""
 
@@ -66,9 +73,8 @@ class BoundedChangeList(ChangeList):
         self.title = capfirst(self.opts.verbose_name_plural)
 
     def get_filters(self, request: HttpRequest) -> Any:
-        """The filters. No row has a text with the character NUL: PostgreSQL does not even take it as a question."""
-        if any("\0" in value for values in self.filter_params.values() for value in values):
-            raise IncorrectLookupParameters
+        """The filters."""
+        refuse_nul(self.filter_params)
         return super().get_filters(request)
 
     def get_ordering_field(self, field_name: Any) -> Any:

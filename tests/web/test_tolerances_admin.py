@@ -86,6 +86,7 @@ def test_a_text_that_no_row_can_have_is_refused_by_the_list(keeper: Client) -> N
     for query in ("q=x%00", "enabled__exact=%00"):
         answer = keeper.get(f"{place}?{query}")
         assert (answer.status_code, answer["Location"]) == (302, f"{place}?e=1")
+        assert keeper.post(f"{place}export/?{query}", {"format": "csv"})["Location"] == f"{place}?e=1"
 
 
 @pytest.mark.parametrize("role", [ANONYMOUS, ANALYST, STAFF, APPROVER])
