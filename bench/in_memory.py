@@ -9,13 +9,12 @@ from typing import Any
 import msgspec
 
 from trading.domain.portfolio import DayTally, PortfolioState
-from trading.domain.shadow import ShadowFill
 from trading.domain.shards import Shard
 from trading.domain.trades import Trade
 from trading.stores.command_store import Command
 from trading.stores.market_store import FeedStatus, LastFunding, MarketQuote
 from trading.stores.monitor_store import Reading, Watched
-from trading.stores.transition import Transition
+from trading.stores.transition import Checkpoint, Transition
 
 
 class PortfolioInMemory:
@@ -46,15 +45,9 @@ class PortfolioInMemory:
                 self._trades.pop(trade.id, None)
         return []
 
-    def checkpoint(
-        self,
-        trades: Iterable[Trade],
-        progress: Mapping[str, Any],
-        witnesses: Mapping[str, Any],
-        shadows: Sequence[ShadowFill] = (),
-    ) -> None:
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Takes in queue progress."""
-        self._trades.update({trade.id: trade for trade in trades})
+        self._trades.update({trade.id: trade for trade in checkpoint.trades})
         self._oldest_first = None
 
     def refresh(self) -> PortfolioState:

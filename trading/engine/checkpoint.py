@@ -13,6 +13,7 @@ from trading.engine.markets import Market
 from trading.engine.portfolio import Portfolio
 from trading.engine.witnesses import checkpointed
 from trading.stores.errors import StateMoved, StepConflict, StepRefused
+from trading.stores.transition import Checkpoint
 
 
 def write_checkpoint(portfolio: Portfolio, markets: Mapping[str, Market], now_us: int) -> bool:
@@ -28,11 +29,13 @@ def write_checkpoint(portfolio: Portfolio, markets: Mapping[str, Market], now_us
     witnesses = checkpointed(portfolio, now_us)
     if not (moved or witnesses or portfolio.cut_off):
         return False
-    trades = [trade for trade in map(portfolio.current, {working.trade_id: None for working in moved}) if trade]
+    trades = tuple(filter(None, map(portfolio.current, {working.trade_id: None for working in moved})))
     prints = {market.instrument.id: [market.last_print_id, market.last_print_us] for market in markets.values()}
     progress = {"at_us": now_us, "last_prints": prints}
     try:
-        portfolio.store.checkpoint(trades, progress, witnesses, tuple(portfolio.cut_off))
+        portfolio.store.checkpoint(
+            Checkpoint(trades=trades, progress=progress, witnesses=witnesses, shadows=tuple(portfolio.cut_off))
+        )
     except (StateMoved, StepConflict, StepRefused) as error:
         portfolio.halt(str(error))
         return False

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
 from trading.domain.portfolio import PortfolioState
-from trading.domain.shadow import ShadowFill
 from trading.domain.trades import Trade
 from trading.stores.connection import answering
 from trading.stores.errors import LeaseHeld, LeaseLost, RedisAway
-from trading.stores.transition import Transition, TransitionStore
+from trading.stores.transition import Checkpoint, Transition, TransitionStore
 
 PAUSE_SECONDS_FIRST = 0.05
 PAUSE_SECONDS_MAX = 1.0
@@ -136,16 +135,9 @@ class PatientStore:
         """The state as it is now."""
         return self._patience.until_answered(self._store.refresh)
 
-    def checkpoint(
-        self,
-        trades: Iterable[Trade],
-        progress: Mapping[str, Any],
-        witnesses: Mapping[str, Any],
-        shadows: Sequence[ShadowFill] = (),
-    ) -> None:
-        """Writes queue progress, witnesses, and what the shadows of an earlier run had come to."""
-        written = tuple(trades)
-        self._patience.until_answered(lambda: self._store.checkpoint(written, progress, witnesses, shadows))
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Writes one checkpoint; the operation id makes a repetition harmless."""
+        self._patience.until_answered(lambda: self._store.checkpoint(checkpoint))
 
     def held_for(self) -> str | None:
         """Why it may open no trades."""

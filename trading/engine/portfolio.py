@@ -31,7 +31,7 @@ from trading.engine.sharing import ATTEMPTS_MAX, Share
 from trading.engine.witnesses import forget
 from trading.engine.working import Working
 from trading.stores.errors import PortfolioMoved, StateMoved, StepConflict, StepRefused
-from trading.stores.transition import Transition, TransitionStore, operation_of
+from trading.stores.transition import Transition, TransitionStore
 
 ENGINE = "engine"
 NOT_LOADED = "not loaded yet"
@@ -235,7 +235,8 @@ class Portfolio:
         """Writes the shadows that no step has carried so far. Raises LeaseLost and RedisAway."""
         if self.finished and not self.halted:
             shadows = tuple(self.finished)
-            operation_id = operation_of(self.prefix, shadows)
+            last = shadows[-1]
+            operation_id = f"{self.prefix}:shadows:{last.order_id}:{last.watched_until_us}"
             try:
                 self.store.commit(Transition(operation_id=operation_id, at_us=at_us, shadows=shadows))
             except (StateMoved, StepConflict, StepRefused) as error:

@@ -7,7 +7,7 @@ writer is noticed and never overwritten (ruling 17). Fields that other programs 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,7 +17,6 @@ from redis.exceptions import ResponseError
 
 from trading.domain.metrics import portfolio_metrics
 from trading.domain.portfolio import PortfolioState
-from trading.domain.shadow import ShadowFill
 from trading.domain.shards import WHOLE, Shard
 from trading.domain.trades import Trade
 from trading.domain.units import text_of
@@ -33,7 +32,7 @@ from trading.stores.merge import adopt_annotations, decoded_state, present, was_
 from trading.stores.outbox import Outbox
 from trading.stores.rows import PAPER_TRADE
 from trading.stores.step import Step, StepRunner
-from trading.stores.transition import Transition, operation_of
+from trading.stores.transition import Checkpoint, Transition
 from trading.stores.transition_step import TransitionStep
 
 MERGES_MAX = 8  # other programs annotate a record now and then; one that always does is a fault to be seen
@@ -128,40 +127,28 @@ class PortfolioStore:
         self._lifts[trade.id] = version - trade.version
         return msgspec.structs.replace(trade, version=version)
 
-    def checkpoint(
-        self,
-        trades: Iterable[Trade],
-        progress: Mapping[str, Any],
-        witnesses: Mapping[str, Any],
-        shadows: Sequence[ShadowFill] = (),
-    ) -> None:
-        """Writes open trades whose queue progress moved, `progress` and the witnesses that moved, by order (JSON), in
-        one step without outbox entries but for `shadows`, which take the place of the witnesses that were kept.
-
-        Raises like `commit`.
-        """
-        moved, around = tuple(trades), Surroundings(None, {})
-        prefix = self.keys.prefix
-        operation_id = operation_of(prefix, shadows) if shadows else f"checkpoint:{prefix}:{uuid.uuid4()}"
-        cut_off = Transition(operation_id=operation_id, at_us=0, shadows=tuple(shadows))
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Writes the checkpoint in one step, without outbox entries but for its shadows. Raises like `commit`."""
+        prefix, shadows, around = self.keys.prefix, checkpoint.shadows, Surroundings(None, {})
+        cut_off = Transition(operation_id=checkpoint.operation_id, at_us=0, shadows=shadows)
 
         def build() -> tuple[Step, Held, Transition]:
             step = TransitionStep(self.keys, self._outbox, self._held, around, self._floors).of(cut_off)
             step = self._floors.guard(step) if shadows else step
             after = Held(self._held.state_raw, self._held.state, dict(self._held.trades))
-            for trade in moved:
+            for trade in checkpoint.trades:
                 held = self._held.trades[trade.id]
                 trade = msgspec.structs.replace(trade, version=held.trade.version)
                 raw = wire.encode_trade(trade, held.raw)
                 key = self.keys.active_trade(trade.id)
                 step.expect(key, held.raw).set(key, raw)
                 after.trades[trade.id] = HeldTrade(raw, trade)
-            fields = {self._shard: msgspec.json.encode(progress)}
-            lifted = tuple(after.trades[trade.id].trade for trade in moved)
-            transition = Transition(operation_id=operation_id, at_us=0, trades=lifted)
+            fields = {self._shard: msgspec.json.encode(checkpoint.progress)}
+            lifted = tuple(after.trades[trade.id].trade for trade in checkpoint.trades)
+            transition = Transition(operation_id=checkpoint.operation_id, at_us=0, trades=lifted)
             step.hset(keys.checkpoints(prefix), fields)
-            if witnesses:
-                told = {order_id: msgspec.json.encode(witness) for order_id, witness in witnesses.items()}
+            if checkpoint.witnesses:
+                told = {order_id: msgspec.json.encode(witness) for order_id, witness in checkpoint.witnesses.items()}
                 step.hset(keys.witnesses(prefix), told)
             return step, after, transition
 

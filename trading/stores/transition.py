@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -31,9 +32,16 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     shadows: tuple[ShadowFill, ...] = ()
 
 
-def operation_of(prefix: str, shadows: Sequence[ShadowFill]) -> str:
-    """The operation id of a step that writes these shadows, at least one, and no trade."""
-    return f"{prefix}:shadows:{shadows[-1].order_id}:{shadows[-1].watched_until_us}"
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a restart needs of a portfolio besides its transitions. `trades` are open ones whose queue progress moved,
+    `progress` and the `witnesses`, by order, are JSON, and `shadows` what the witnesses of an earlier run had come to,
+    whose place they take. `operation_id` is the same when it is tried again."""
+
+    operation_id: str = msgspec.field(default_factory=lambda: f"checkpoint:{uuid.uuid4()}")
+    trades: tuple[Trade, ...] = ()
+    progress: Mapping[str, Any] = {}
+    witnesses: Mapping[str, Any] = {}
+    shadows: tuple[ShadowFill, ...] = ()
 
 
 class TransitionStore(Protocol):
@@ -51,14 +59,8 @@ class TransitionStore(Protocol):
     def refresh(self) -> PortfolioState:
         """The state as it is now, from which the next transition comes."""
 
-    def checkpoint(
-        self,
-        trades: Iterable[Trade],
-        progress: Mapping[str, Any],
-        witnesses: Mapping[str, Any],
-        shadows: Sequence[ShadowFill] = (),
-    ) -> None:
-        """Writes queue progress, witnesses by order, and what the shadows of an earlier run had come to."""
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Writes one checkpoint."""
 
     def held_for(self) -> str | None:
         """Why the portfolio may open no trades, as others found; None: it may."""

@@ -6,7 +6,7 @@ lost and the engine sends the same transition again; another program has moved a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,14 +15,13 @@ from redis import Redis
 from tests.trading.engine.scene import MemoryStore
 from tests.trading.stores import made
 from trading.domain.portfolio import PortfolioState
-from trading.domain.shadow import ShadowFill
 from trading.domain.shards import WHOLE, Shard
 from trading.domain.trades import Trade
 from trading.stores import keys
 from trading.stores.errors import StateMoved
 from trading.stores.lease import Lease
 from trading.stores.portfolio_store import PortfolioStore
-from trading.stores.transition import Transition, TransitionStore
+from trading.stores.transition import Checkpoint, Transition, TransitionStore
 
 FaultKind = Literal["killed before", "killed after", "reply lost", "moved"]
 LEASE_NAME = "engine:0/1"
@@ -99,20 +98,13 @@ class FaultyStore:
             raise EngineKilled
         return written
 
-    def checkpoint(
-        self,
-        trades: Iterable[Trade],
-        progress: Mapping[str, Any],
-        witnesses: Mapping[str, Any],
-        shadows: Sequence[ShadowFill] = (),
-    ) -> None:
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Writes queue progress; the same faults, as far as they make sense."""
         kind = self.fault.strikes()
         if kind == "killed before":
             raise EngineKilled
-        moved = tuple(trades)
-        self.inner.checkpoint(moved, progress, witnesses, shadows)
-        self.checkpointed += moved
+        self.inner.checkpoint(checkpoint)
+        self.checkpointed += checkpoint.trades
         if kind == "killed after":
             raise EngineKilled
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,6 @@ from trading.domain.events import BookDiff, BookSnapshot, FundingRate, MarketEve
 from trading.domain.instruments import Instrument, Venue
 from trading.domain.orders import Order, Role
 from trading.domain.portfolio import PortfolioState
-from trading.domain.shadow import ShadowFill
 from trading.domain.shards import WHOLE, Shard
 from trading.domain.strategy import Desk, Pair, Strategy
 from trading.domain.trades import Trade, TradeStatus
@@ -22,7 +21,7 @@ from trading.engine.portfolio import Portfolio
 from trading.stores.command_store import Command
 from trading.stores.errors import RedisAway, StateMoved
 from trading.stores.market_store import FeedStatus, LastFunding, MarketQuote
-from trading.stores.transition import Transition, operation_of
+from trading.stores.transition import Checkpoint, Transition
 
 START_US = 1_700_000_000_000_000
 D = Decimal
@@ -75,19 +74,12 @@ class MemoryStore:
         self.log.append(transition)
         return []
 
-    def checkpoint(
-        self,
-        trades: Iterable[Trade],
-        progress: Mapping[str, Any],
-        witnesses: Mapping[str, Any],
-        shadows: Sequence[ShadowFill] = (),
-    ) -> None:
-        written = tuple(trades)
-        self.checkpoints.append((written, dict(progress)))
-        if shadows:
-            self.commit(Transition(operation_id=operation_of("strategy", shadows), at_us=0, shadows=tuple(shadows)))
-        self.watching.update(witnesses)
-        for trade in written:
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        self.checkpoints.append((checkpoint.trades, dict(checkpoint.progress)))
+        if checkpoint.shadows:
+            self.commit(Transition(operation_id=checkpoint.operation_id, at_us=0, shadows=checkpoint.shadows))
+        self.watching.update(checkpoint.witnesses)
+        for trade in checkpoint.trades:
             assert self.open[trade.id].version == trade.version
             self.open[trade.id] = trade
 

@@ -28,7 +28,7 @@ from trading.stores.keys import PortfolioKeys
 from trading.stores.lease import Lease
 from trading.stores.outbox import row_of_text
 from trading.stores.portfolio_store import PortfolioStore
-from trading.stores.transition import Transition
+from trading.stores.transition import Checkpoint, Transition
 
 D = Decimal
 OF = PortfolioKeys("strategy")
@@ -183,7 +183,7 @@ def test_the_witnesses_of_a_checkpoint_are_read_back_exactly(store: PortfolioSto
     )
     witness = witness_of(made.TRADE_ID, order, made.NOON_US - 7, "ok", 500, 30_000_000)
     witness.count(77, made.NOON_US + 1, D("42500.50"), D("0.123456789012"), D("0.1"))
-    store.checkpoint([], {}, {order.id: msgspec.to_builtins(witness)})
+    store.checkpoint(Checkpoint(witnesses={order.id: msgspec.to_builtins(witness)}))
     after = PortfolioStore(redis_client, "strategy", made.OUTBOX)
     after.load()
     assert {name: witness_in(record) for name, record in after.witnesses().items()} == {order.id: witness}
@@ -212,9 +212,10 @@ def test_shadows_are_written_in_the_step_that_takes_their_witnesses_away(
 ) -> None:
     redis_client.set(keys.VERSION_FLOORS, json.dumps({"shadow_fill": made.NOON_US + 5_000}))
     shadow = watched(made.NOON_US)
-    store.checkpoint([], {}, {"another": 1, shadow.order_id: 2})
+    store.checkpoint(Checkpoint(witnesses={"another": 1, shadow.order_id: 2}))
+    checkpoint = Checkpoint(witnesses={"another": 3}, shadows=(shadow,))
     for _ in range(2):  # the reply to the first one was lost
-        store.checkpoint([], {}, {"another": 3}, [shadow])
+        store.checkpoint(checkpoint)
         assert store.witnesses() == {"another": 3}
     [(table, row)] = rows_of(redis_client)
     assert (table, row["version"], row["watched_until"]) == ("shadow_fill", made.NOON_US + 5_001, made.NOON_US + 9)
@@ -336,7 +337,7 @@ def test_a_checkpoint_rewrites_queue_progress_without_outbox_entries(store: Port
     queue = msgspec.structs.replace(trade.long_order.queue, cumulative_volume=D("1.4"))
     moved = trade.with_order(msgspec.structs.replace(trade.long_order, queue=queue))
     redis_client.set(ACTIVE, redis_client.get(ACTIVE).replace(b"{", b'{"note":1,', 1))
-    store.checkpoint([moved], {"prints": {"binance:BTCUSDT": 17}}, {})
+    store.checkpoint(Checkpoint(trades=(moved,), progress={"prints": {"binance:BTCUSDT": 17}}))
     assert redis_client.xlen(keys.OUTBOX) == 1
     assert b'"note":1' in redis_client.get(ACTIVE)
     assert made.texts(redis_client.get(ACTIVE))["long_order"]["queue_position"]["cumulative_volume_at_price"] == (
@@ -394,5 +395,5 @@ def test_after_a_loss_trades_go_on_above_what_is_durable_also_when_a_commit_is_r
         assert store.commit(transition) == store.commit(transition)  # whoever did not hear the answer asks again
         versions.append(wire.decode_trade(redis_client.get(OF.active_trade(trade.id)), "", "strategy").version)
     assert versions == [11, 12]
-    store.checkpoint([moved], {}, {})
+    store.checkpoint(Checkpoint(trades=(moved,)))
     assert store.load()[1][trade.id].version == 12
