@@ -16,13 +16,12 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from paperdesk.admin_format import NOTHING, utc
+from paperdesk.admin_format import NOTHING, utc_seconds
 from results.audit.trail import Deed, audit_add
 from results.domain.units import us_of_datetime
 
 admin.site.site_url = None  # the way to the live desk stands in the head of every page
 admin.site.index_title = "Administration"
-SECONDS = len("2026-11-21 16:00:00")
 
 for registered in (User, Group):
     admin.site.unregister(registered)
@@ -46,7 +45,7 @@ class DeskUserAdmin(UserAdmin):
     @admin.display(description="last login (UTC)", ordering="last_login")
     def logged_in(self, user: User) -> str:
         """When the user came in last."""
-        return NOTHING if user.last_login is None else utc(user.last_login)[:SECONDS]
+        return NOTHING if user.last_login is None else utc_seconds(user.last_login)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Users with their groups, in two queries."""

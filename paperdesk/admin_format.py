@@ -45,6 +45,11 @@ def utc(moment: datetime.datetime) -> str:
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
+def utc_seconds(moment: datetime.datetime) -> str:
+    """`2026-11-20 23:22:01`, in UTC, without the fraction of the second."""
+    return utc(moment).partition(".")[0]
+
+
 def age(moment: datetime.datetime, depth: int = 1) -> str:
     """How long ago it was, in words: `less than a minute`, `2 days`; with `depth` 2 `2 days, 3 hours`."""
     if timezone.now() - moment < MINUTE:

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 from simple_history.admin import SimpleHistoryAdmin
 
-from paperdesk.admin_format import NOTHING, exact, utc
+from paperdesk.admin_format import NOTHING, exact, utc_seconds
 from paperdesk.born import BornModel
 from paperdesk.bounded_list import refuse_nul
 from paperdesk.list_export import ListExport
@@ -72,7 +72,7 @@ class BornAdmin(ListExport, SimpleHistoryAdmin):
     @admin.display(description="changed (UTC)", ordering="changed_at")
     def changed(self, row: BornModel) -> str:
         """When and by whom."""
-        return format_html('{} <span class="since">by {}</span>', utc(row.changed_at)[:19], row.changed_by)
+        return format_html('{} <span class="since">by {}</span>', utc_seconds(row.changed_at), row.changed_by)
 
 
 def number_of(name: str, heading: str) -> Any:

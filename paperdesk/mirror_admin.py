@@ -41,6 +41,7 @@ class MirrorAdmin(ListExport):
     id_columns   UUID columns (or a text key) that the search compares exactly; each has an index
     groups       fieldsets of the row's page; the record's own columns follow by themselves
     sorted_by    the one column that the list may be sorted by: an index begins with it
+    history_at   where on a row's page its history is, if it has one
     record_columns    how the row was recorded; shown folded
     further_columns, further_fields    displays besides the model's fields, for `columns` and for `groups`
     """
@@ -51,6 +52,7 @@ class MirrorAdmin(ListExport):
     sorted_by: ClassVar[str] = ""
     further_columns: ClassVar[Sequence[Callable[[Any], Any]]] = ()
     further_fields: ClassVar[Sequence[Callable[[Any], Any]]] = ()
+    history_at: ClassVar[str] = ""
     record_columns: ClassVar[Sequence[str]] = RECORD_COLUMNS
 
     actions: Any = None
@@ -163,8 +165,9 @@ class MirrorAdmin(ListExport):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """To the row's page: nobody edits these rows, so Django keeps no history of them."""
-        return HttpResponseRedirect(row_link(f"{self.opts.app_label}_{self.opts.model_name}", object_id))
+        """To the row's page, where it has a history: nobody edits these rows, so Django keeps none of them."""
+        page = row_link(f"{self.opts.app_label}_{self.opts.model_name}", object_id)
+        return HttpResponseRedirect(f"{page}{self.history_at}")
 
     def change_view(
         self,

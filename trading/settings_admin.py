@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 
-from paperdesk.admin_format import exact, utc
+from paperdesk.admin_format import exact, utc_seconds
 from paperdesk.born_admin import BornAdmin, number_of
 from results.domain.units import datetime_of
 from trading import wiring
@@ -52,7 +52,7 @@ class SettingsList(ChangeList):
 
 def pill(standing: Standing) -> str:
     """How a row stands, as a coloured word and since when."""
-    since = f"since {utc(datetime_of(standing.since_us))[:19]}" if standing.since_us else standing.sentence
+    since = f"since {utc_seconds(datetime_of(standing.since_us))}" if standing.since_us else standing.sentence
     return format_html(
         '<span class="pill pill-{}">{}</span> <span class="since">{}</span>',
         TONES[standing.state],

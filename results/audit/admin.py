@@ -16,8 +16,9 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 
 from paperdesk.admin_filters import PERIODS, found_filter, period_filter
-from paperdesk.admin_format import NOTHING, utc
+from paperdesk.admin_format import NOTHING, utc_seconds
 from paperdesk.mirror_admin import MirrorAdmin, is_uuid
+from results.domain.audit import entries_told
 from results.domain.units import datetime_of
 from results.review_models import AuditEntry
 from trading import wiring
@@ -84,11 +85,10 @@ def verified_when() -> str:
         return "Redis does not answer, so it is not known when the trail was last verified: manage.py verify_audit"
     if not state or not state["at_us"]:
         return "The trail has not been verified yet: the desk does so once a day, manage.py verify_audit at once."
-    at = utc(datetime_of(state["at_us"]))[:19]
+    at = utc_seconds(datetime_of(state["at_us"]))
     if state["error"]:
         return f"The trail is broken, found at {at} UTC: {state['error']}"
-    entries = f"{state['rows']:,} {'entry' if state['rows'] == 1 else 'entries'}"
-    return f"The trail was verified at {at} UTC and is whole: {entries}."
+    return f"The trail was verified at {at} UTC and is whole: {entries_told(state['rows'])}."
 
 
 @admin.register(AuditEntry)

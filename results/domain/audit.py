@@ -38,6 +38,11 @@ class Broken(msgspec.Struct, frozen=True):
     how: str
 
 
+def entries_told(count: int) -> str:
+    """`1 entry`, `1,234 entries`."""
+    return f"{count:,} {'entry' if count == 1 else 'entries'}"
+
+
 def chained(before: str, entry: Entry) -> str:
     """The chain after an entry, as hexadecimal text."""
     parts = [before, *msgspec.structs.astuple(entry)]

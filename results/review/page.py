@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest, PermissionDenied
@@ -18,7 +18,7 @@ from django.template.response import TemplateResponse
 
 from paperdesk import roles
 from paperdesk.admin_format import age
-from paperdesk.mirror_admin import row_link, trade_links
+from paperdesk.mirror_admin import trade_links
 from results.domain.review import CaseState, ReviewRefused
 from results.domain.units import datetime_of
 from results.models import TradeResult
@@ -132,6 +132,7 @@ def _your_part(user: Any) -> str:
 class CasePage:
     """A mixin for the admin of ReviewCase: its change page is the page of the case."""
 
+    history_at: ClassVar[str] = "#history-title"
     admin_site: Any
     opts: Any
     media: Any
@@ -141,12 +142,6 @@ class CasePage:
     queue_of: Any
     get_preserved_filters: Any
     _get_obj_does_not_exist_redirect: Any
-
-    def history_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """To the page itself, which has the history of the case."""
-        return HttpResponseRedirect(f"{row_link('results_reviewcase', object_id)}#history-title")
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

@@ -10,6 +10,7 @@ import msgspec
 
 from paperdesk.command import DeskCommand, progress
 from results import services
+from results.domain.audit import entries_told
 
 EXIT_BROKEN = 1
 
@@ -31,7 +32,7 @@ class Command(DeskCommand):
         elif report.broken:
             self.stderr.write(f"the audit trail is broken at entry {report.broken.number}: {report.sentence}")
         else:
-            entries = f"{report.entries:,} {'entry' if report.entries == 1 else 'entries'}"
+            entries = entries_told(report.entries)
             self.stdout.write(f"the audit trail is whole: {entries}, chain {report.chain or 'empty'}")
         if report.broken:
             sys.exit(EXIT_BROKEN)
